@@ -1,0 +1,25 @@
+# `make test` checks everything; `make setup` installs what building needs. Both work on a fresh Debian machine.
+
+# Outside the checkout, so that RocksDB is compiled once for every checkout on this machine.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/stoa/target
+
+PACKAGES := build-essential libclang-dev
+
+.PHONY: test setup
+
+test: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace
+
+setup:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup, then run make again."; exit 1; }
+	@[ -d "$(CARGO_TARGET_DIR)" ] || echo "The first build compiles RocksDB: about 15 minutes on two cores, 2 GB in $(CARGO_TARGET_DIR)."
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		install="apt-get install -y --no-install-recommends $$(echo $$missing)"; \
+		echo "Building needs these Debian packages: $$(echo $$missing)"; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update && $$install; \
+		elif sudo -n true 2>/dev/null; then sudo apt-get update && sudo $$install; \
+		else echo "Not root: please run  sudo $$install  and then make again."; exit 1; fi; \
+	fi

@@ -1,0 +1,1 @@
+//! MIME messages as a stream of bytes: structure, header fields, decoded words.

@@ -1,0 +1,193 @@
+//! What can be asked of the committer, and what it says.
+
+use super::accounts::{Account, Credential};
+use super::bodies::StagedBody;
+use super::holders::SpecialUse;
+use super::keys::{self, Table};
+use super::mailbox_log::Place;
+use super::outbound::Queued;
+use super::{HolderId, MailboxId, NameProblem};
+use bytes::Bytes;
+use stoa_mailbox::{FlagChange, Flags, Uid, UidSet};
+
+/// One atomic change of the store, prepared by whoever wants it. Times are seconds since 1970.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are named for what the command takes")]
+pub enum Change {
+    /// A new account with its password and the mailboxes of a new holder.
+    CreateAccount { account: NewAccount, password: Credential },
+    /// The account cannot sign in or get mail any more; its mailboxes stay until they are reclaimed.
+    RemoveAccount { account: Account },
+    /// Sets the password or an app password of this number.
+    PutCredential { holder: HolderId, credential: Credential },
+    /// Revokes an app password.
+    RemoveCredential { holder: HolderId, credential: u64 },
+    /// RFC 9051 §6.3.4.
+    CreateMailbox { holder: HolderId, name: String, special_use: Option<SpecialUse>, now: i64 },
+    /// RFC 9051 §6.3.5, with all messages in it.
+    DeleteMailbox { place: Place, name: String },
+    /// RFC 9051 §6.3.6.
+    RenameMailbox { holder: HolderId, from: String, to: String, now: i64 },
+    /// RFC 9051 §6.3.7 and §6.3.8.
+    Subscribe { holder: HolderId, name: String, on: bool },
+    /// A message for any number of mailboxes and for other hosts.
+    Deliver(Box<Delivery>),
+    /// RFC 9051 §6.4.7, or §6.4.8 with `take`.
+    Copy { holder: HolderId, from: MailboxId, to: MailboxId, uids: UidSet, take: bool },
+    /// RFC 9051 §6.4.6.
+    Store { place: Place, uids: UidSet, change: FlagChange, flags: FlagNames },
+    /// Removes the messages of `uids`, or all, that are marked `\Deleted`.
+    Expunge { place: Place, uids: Option<UidSet> },
+    /// A session was shown the messages below `uid_next` as `\Recent`.
+    ClaimRecent { place: Place },
+    /// Drops what nothing refers to any more: at most so many messages.
+    Reclaim { limit: usize },
+}
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// The canonical address.
+    pub address: String,
+    /// The owner of the server?
+    pub owner: bool,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// Flags by name, before a mailbox gave its keywords numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlagNames {
+    /// System flags.
+    pub system: Flags,
+    /// Keywords.
+    pub keywords: Vec<String>,
+}
+
+/// A message on its way into the store.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The body as received.
+    pub body: StagedBody,
+    /// Header lines in front of it.
+    pub prefix: Bytes,
+    /// The summary of the whole, prefix included.
+    pub summary: Bytes,
+    /// INTERNALDATE.
+    pub received: i64,
+    /// Where it goes.
+    pub mailboxes: Vec<Place>,
+    /// With which flags.
+    pub flags: FlagNames,
+    /// Recipients elsewhere, under a new queue number.
+    pub queue: Option<(u64, Queued)>,
+    /// This queued message is done with, since it was filed here.
+    pub dequeue: Option<u64>,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants say what their fields are")]
+pub enum Outcome {
+    /// Done, nothing to tell.
+    Done,
+    /// The holder of a new account.
+    Holder(HolderId),
+    /// Where a message was filed, in the order of the delivery's mailboxes.
+    Filed(Vec<Filed>),
+    /// The messages copied and their copies, in the same order.
+    Copied { uid_validity: u32, from: Vec<Uid>, to: Vec<Uid> },
+    /// How many messages were reclaimed, and whether there may be more.
+    Reclaimed { messages: usize, more: bool },
+}
+
+/// A filed message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filed {
+    /// In which mailbox.
+    pub place: Place,
+    /// RFC 4315: for APPENDUID.
+    pub uid_validity: u32,
+    /// Its UID.
+    pub uid: Uid,
+}
+
+/// Why a change was refused; the store is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The mailbox name.
+    #[error("{0}")]
+    Name(#[from] NameProblem),
+    /// The address belongs to somebody.
+    #[error("the address is taken")]
+    AddressTaken,
+    /// The account is not there (any more).
+    #[error("no such account")]
+    NoAccount,
+    /// The mailbox was deleted meanwhile.
+    #[error("the mailbox does not exist any more")]
+    NoMailbox,
+    /// RFC 9051 allows 32-bit UIDs.
+    #[error("the mailbox has used all its UIDs")]
+    UidsExhausted,
+}
+
+/// What planning a change reads, so that the committer can load it first.
+#[derive(Debug, Default)]
+pub(super) struct ReadSet {
+    pub holders: Vec<HolderId>,
+    pub mailboxes: Vec<Place>,
+    pub rows: Vec<(Table, Vec<u8>)>,
+    pub garbage: usize,
+}
+
+impl Change {
+    pub(super) fn reads(&self) -> ReadSet {
+        let mut reads = ReadSet::default();
+        match self {
+            Self::CreateAccount { account, .. } => {
+                reads.rows.push((Table::Names, super::accounts::fold_address(&account.address).into_bytes()));
+                reads.rows.push((Table::Meta, keys::COUNTERS.to_vec()));
+            }
+            Self::RemoveAccount { account } => reads.rows.push((Table::Accounts, keys::holder(account.holder))),
+            Self::PutCredential { holder, .. } | Self::RemoveCredential { holder, .. } => {
+                reads.rows.push((Table::Accounts, keys::holder(*holder)));
+            }
+            Self::CreateMailbox { holder, .. } | Self::RenameMailbox { holder, .. } | Self::Subscribe { holder, .. } => {
+                reads.holders.push(*holder);
+            }
+            Self::DeleteMailbox { place, .. } => {
+                reads.holders.push(place.0);
+                reads.mailboxes.push(*place);
+            }
+            Self::Deliver(delivery) => {
+                reads.holders.extend(delivery.mailboxes.iter().map(|place| place.0));
+                reads.mailboxes.extend(&delivery.mailboxes);
+                reads.rows.push((Table::Blobs, delivery.body.reference().hash.to_vec()));
+                reads.rows.extend(delivery.dequeue.map(|id| (Table::Queue, keys::queued(id))));
+            }
+            Self::Copy { holder, from, to, .. } => reads.mailboxes.extend([(*holder, *from), (*holder, *to)]),
+            Self::Store { place, .. } | Self::Expunge { place, .. } | Self::ClaimRecent { place } => reads.mailboxes.push(*place),
+            Self::Reclaim { limit } => reads.garbage = *limit,
+        }
+        reads
+    }
+
+    /// Must it be alone in its batch? Reclaiming decides on what is committed, not on what a batch adds.
+    pub(super) fn goes_alone(&self) -> bool {
+        matches!(self, Self::Reclaim { .. })
+    }
+
+    /// May its batch be acknowledged before it is synced? Losing it would harm nobody.
+    pub(super) fn needs_sync(&self) -> bool {
+        !matches!(self, Self::ClaimRecent { .. } | Self::Reclaim { .. })
+    }
+
+    /// About how much it adds to a batch.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Deliver(delivery) => delivery.body.last.1.len() + delivery.summary.len() + 1_024,
+            _ => 1_024,
+        }
+    }
+}

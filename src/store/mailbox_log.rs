@@ -1,0 +1,284 @@
+//! A mailbox on disk: a head, packed segments of entries, and the edits since they were packed.
+//!
+//! Each change of a mailbox is one `Changes` row however many messages it concerns. After
+//! [`CHANGES_BEFORE_PACKING`] rows the segments that they touched are written anew in the same batch and the
+//! rows go. Opening a mailbox reads the segments and replays the rows.
+
+use super::engine::{Batch, Engine};
+use super::keys::{self, Table};
+use super::record::{Reader, RecordError, Writer};
+use super::{HolderId, MailboxId, Result, StoreError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use stoa_mailbox::{Edit, Entry, FlagChange, Flags, ModSeq, Uid, UidSet, View};
+
+/// UIDs of one segment row.
+pub(super) const BLOCK_UIDS: u32 = 4_096;
+/// So many small rows are read in a millisecond or two; packing them rewrites a few segments.
+const CHANGES_BEFORE_PACKING: usize = 512;
+/// Rows read at a time.
+const PAGE: usize = 256;
+
+/// Which mailbox of which holder.
+pub type Place = (HolderId, MailboxId);
+
+/// A mailbox as the committer knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Mailbox {
+    pub view: Arc<View>,
+    /// The head's row as it is on disk, to assert; `None` before the mailbox is made.
+    pub row: Option<bytes::Bytes>,
+    /// Edits up to here are in the segments.
+    pub packed: ModSeq,
+    /// Rows above `packed`.
+    pub changes: usize,
+    /// Blocks that differ from their segment row.
+    pub dirty: BTreeSet<u32>,
+    /// Messages from here on were never shown as `\Recent`.
+    pub recent_from: Uid,
+}
+
+impl Mailbox {
+    pub fn new(uid_validity: u32) -> Self {
+        let view = Arc::new(View::empty(uid_validity));
+        let packed = view.highest_modseq;
+        Self { view, row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from: 1 }
+    }
+
+    /// Moves to the next version and writes what that needs.
+    pub fn commit(&mut self, place: Place, edits: &[Edit], batch: &mut Batch) {
+        for edit in edits {
+            self.mark_dirty(edit);
+        }
+        self.view = Arc::new(self.view.apply(edits));
+        if !edits.is_empty() {
+            let modseq = self.view.highest_modseq;
+            batch.put(Table::Changes, keys::change(place.0, place.1, modseq), edits_to_bytes(edits));
+            self.changes += 1;
+            for edit in edits {
+                if let Edit::Expunge { uids, modseq } = edit {
+                    batch.put(Table::Vanished, keys::change(place.0, place.1, *modseq), set_to_record(Writer::new(1), uids).finish());
+                }
+            }
+        }
+        if self.changes >= CHANGES_BEFORE_PACKING {
+            self.pack(place, batch);
+        }
+        let head = self.head_bytes();
+        batch.put(Table::Mailboxes, keys::mailbox(place.0, place.1), head.clone());
+        self.row = Some(head.into());
+    }
+
+    fn mark_dirty(&mut self, edit: &Edit) {
+        match edit {
+            Edit::Append(entry) => {
+                self.dirty.insert(entry.uid / BLOCK_UIDS);
+            }
+            Edit::Flag { uids, .. } | Edit::Expunge { uids, .. } => {
+                let touched: Vec<u32> = self.view.select(uids).map(|e| e.uid / BLOCK_UIDS).collect();
+                self.dirty.extend(touched);
+            }
+            Edit::Keyword(_) => {}
+        }
+    }
+
+    fn pack(&mut self, (holder, mailbox): Place, batch: &mut Batch) {
+        for block in std::mem::take(&mut self.dirty) {
+            let first = block * BLOCK_UIDS;
+            let uids = UidSet::from_ranges([first..=first.saturating_add(BLOCK_UIDS - 1)]);
+            let entries: Vec<Entry> = self.view.select(&uids).copied().collect();
+            let key = keys::segment(holder, mailbox, block);
+            if entries.is_empty() {
+                batch.delete(Table::Segments, key);
+            } else {
+                batch.put(Table::Segments, key, entries_to_bytes(&entries));
+            }
+        }
+        let end = keys::change(holder, mailbox, self.view.highest_modseq + 1);
+        batch.delete_range(Table::Changes, keys::mailbox(holder, mailbox), end);
+        self.packed = self.view.highest_modseq;
+        self.changes = 0;
+    }
+
+    fn head_bytes(&self) -> Vec<u8> {
+        let mut record = Writer::new(1)
+            .u64(1, self.view.uid_validity.into())
+            .u64(2, self.view.uid_next.into())
+            .u64(3, self.view.highest_modseq)
+            .u64(4, self.packed)
+            .u64(5, self.recent_from.into());
+        for keyword in self.view.keywords.iter() {
+            record = record.str(6, keyword);
+        }
+        record.finish()
+    }
+
+    /// Reads a mailbox; `None` if there is no such row.
+    pub async fn load(engine: &dyn Engine, place: Place) -> Result<Option<Self>> {
+        // A batch may come between two reads. It moves the head, so a head that stayed proves the rest.
+        loop {
+            let key = keys::mailbox(place.0, place.1);
+            let Some(row) = engine.get(Table::Mailboxes, &key).await? else { return Ok(None) };
+            let mailbox = Self::load_under(engine, place, row.clone()).await;
+            if engine.get(Table::Mailboxes, &key).await? == Some(row) {
+                return mailbox.map(Some);
+            }
+        }
+    }
+
+    async fn load_under(engine: &dyn Engine, place: Place, row: bytes::Bytes) -> Result<Self> {
+        let record = Reader::parse(&row, 1)?;
+        let (uid_next, highest) = (record.u32(2)?.unwrap_or(1), record.u64(3)?.unwrap_or(1));
+        let packed = record.u64(4)?.unwrap_or(1);
+        let recent_from = record.u32(5)?.unwrap_or(1);
+        let keywords = record.all_bytes(6)?.map(|k| String::from_utf8_lossy(k).into_owned()).collect();
+        let uid_validity = record.u32(1)?.unwrap_or(1);
+        let mut entries = Vec::new();
+        for (_, segment) in all(engine, Table::Segments, place, keys::segment(place.0, place.1, 0)).await? {
+            entries_from_bytes(&segment, &mut entries)?;
+        }
+        let view = View::restore(uid_validity, uid_next, packed, keywords, entries);
+        let mut mailbox = Self { view: Arc::new(view), row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from };
+        for (_, change) in all(engine, Table::Changes, place, keys::change(place.0, place.1, packed + 1)).await? {
+            let edits = edits_from_bytes(&change)?;
+            edits.iter().for_each(|edit| mailbox.mark_dirty(edit));
+            mailbox.view = Arc::new(mailbox.view.apply(&edits));
+            mailbox.changes += 1;
+        }
+        if mailbox.view.highest_modseq != highest {
+            return Err(StoreError::Damaged("a mailbox's change records do not reach its head"));
+        }
+        mailbox.row = Some(row);
+        Ok(mailbox)
+    }
+}
+
+/// All rows of a mailbox's table from `start` on.
+async fn all(engine: &dyn Engine, table: Table, place: Place, start: Vec<u8>) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>> {
+    super::range_all(engine, table, start, &keys::after(&keys::mailbox(place.0, place.1)), PAGE).await
+}
+
+/// Field 1 of a record, repeated: a range of UIDs as two numbers in one.
+fn set_to_record(record: Writer, uids: &UidSet) -> Writer {
+    uids.ranges().fold(record, |record, r| record.u64(1, u64::from(*r.start()) << 32 | u64::from(*r.end())))
+}
+
+fn set_from_record(record: &Reader<'_>) -> Result<UidSet, RecordError> {
+    let ranges: Vec<u64> = record.all_u64(1)?.collect();
+    Ok(UidSet::from_ranges(ranges.into_iter().map(|n| (n >> 32) as Uid..=n as Uid)))
+}
+
+/// Entries one after another, 40 bytes each, big-endian; the engine compresses them.
+fn entries_to_bytes(entries: &[Entry]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+    for e in entries {
+        packed.extend_from_slice(&e.uid.to_be_bytes());
+        packed.extend_from_slice(&e.size.to_be_bytes());
+        packed.extend_from_slice(&e.message.to_be_bytes());
+        packed.extend_from_slice(&e.modseq.to_be_bytes());
+        packed.extend_from_slice(&e.flags.bits().to_be_bytes());
+        packed.extend_from_slice(&e.received.to_be_bytes());
+    }
+    Writer::new(1).bytes(1, &packed).finish()
+}
+
+const ENTRY_BYTES: usize = 40;
+
+fn entries_from_bytes(bytes: &[u8], entries: &mut Vec<Entry>) -> Result<(), RecordError> {
+    let record = Reader::parse(bytes, 1)?;
+    let packed = record.bytes(1)?.unwrap_or_default();
+    for chunk in packed.as_chunks::<ENTRY_BYTES>().0 {
+        entries.push(entry_from_bytes(chunk));
+    }
+    Ok(())
+}
+
+fn entry_from_bytes(chunk: &[u8; ENTRY_BYTES]) -> Entry {
+    let u32_at = |at: usize| u32::from_be_bytes([chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]);
+    let u64_at = |at: usize| u64::from(u32_at(at)) << 32 | u64::from(u32_at(at + 4));
+    Entry {
+        uid: u32_at(0),
+        size: u32_at(4),
+        message: u64_at(8),
+        modseq: u64_at(16),
+        flags: Flags::from_bits(u64_at(24)),
+        received: u64_at(32) as i64,
+    }
+}
+
+/// One edit a field: 1 append, 2 flag, 3 expunge, 4 keyword.
+fn edits_to_bytes(edits: &[Edit]) -> Vec<u8> {
+    let mut record = Writer::new(1);
+    for edit in edits {
+        record = match edit {
+            Edit::Append(entry) => record.bytes(1, &entries_to_bytes(std::slice::from_ref(entry))),
+            Edit::Flag { uids, change, named, modseq } => {
+                let change = match change {
+                    FlagChange::Replace => 0,
+                    FlagChange::Add => 1,
+                    FlagChange::Remove => 2,
+                };
+                let inner = Writer::new(1).u64(2, change).u64(3, named.bits()).u64(4, *modseq);
+                record.bytes(2, &set_to_record(inner, uids).finish())
+            }
+            Edit::Expunge { uids, modseq } => record.bytes(3, &set_to_record(Writer::new(1).u64(4, *modseq), uids).finish()),
+            Edit::Keyword(name) => record.str(4, name),
+        };
+    }
+    record.finish()
+}
+
+fn edits_from_bytes(bytes: &[u8]) -> Result<Vec<Edit>, RecordError> {
+    let record = Reader::parse(bytes, 1)?;
+    let mut edits = Vec::new();
+    for (field, value) in record.all_byte_fields()? {
+        match field {
+            1 => {
+                let mut entries = Vec::new();
+                entries_from_bytes(value, &mut entries)?;
+                edits.extend(entries.into_iter().map(Edit::Append));
+            }
+            2 => edits.push(flag_from_bytes(value)?),
+            3 => {
+                let inner = Reader::parse(value, 1)?;
+                edits.push(Edit::Expunge { uids: set_from_record(&inner)?, modseq: inner.u64(4)?.unwrap_or(0) });
+            }
+            4 => edits.push(Edit::Keyword(String::from_utf8_lossy(value).into_owned())),
+            _ => {}
+        }
+    }
+    Ok(edits)
+}
+
+fn flag_from_bytes(bytes: &[u8]) -> Result<Edit, RecordError> {
+    let inner = Reader::parse(bytes, 1)?;
+    let change = match inner.u64(2)?.unwrap_or(0) {
+        1 => FlagChange::Add,
+        2 => FlagChange::Remove,
+        _ => FlagChange::Replace,
+    };
+    Ok(Edit::Flag {
+        uids: set_from_record(&inner)?,
+        change,
+        named: Flags::from_bits(inner.u64(3)?.unwrap_or(0)),
+        modseq: inner.u64(4)?.unwrap_or(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_read_back() {
+        let entry = Entry { uid: 7, size: 9, message: 3, modseq: 8, flags: Flags::from_bits(5), received: -1 };
+        let uids: UidSet = [1, 2, 3, 9].into_iter().collect();
+        let edits = [
+            Edit::Keyword("$Forwarded".into()),
+            Edit::Append(entry),
+            Edit::Flag { uids: uids.clone(), change: FlagChange::Remove, named: Flags::from_bits(1), modseq: 9 },
+            Edit::Expunge { uids, modseq: 10 },
+        ];
+        assert_eq!(edits_from_bytes(&edits_to_bytes(&edits)).unwrap(), edits);
+    }
+}

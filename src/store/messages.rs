@@ -1,0 +1,29 @@
+//! A message as it is stored: immutable, one row for all copies within a holder.
+
+use super::bodies::BodyRef;
+use super::record::{Reader, RecordError, Writer};
+use bytes::Bytes;
+
+/// What is kept of a message beside its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Header lines that this server put in front of the body: Return-Path and Received.
+    pub prefix: Bytes,
+    /// The body as it was received, header included.
+    pub body: BodyRef,
+    /// Computed once at delivery; the layers above know its form.
+    pub summary: Bytes,
+}
+
+impl Message {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        Writer::new(1).bytes(1, &self.prefix).bytes(2, &self.body.hash).u64(3, self.body.size).bytes(4, &self.summary).finish()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let record = Reader::parse(bytes, 1)?;
+        let bytes = |field| record.bytes(field).map(|b| Bytes::copy_from_slice(b.unwrap_or_default()));
+        let hash = record.bytes(2)?.and_then(|b| b.try_into().ok()).ok_or(RecordError::Missing(2))?;
+        Ok(Self { prefix: bytes(1)?, body: BodyRef { hash, size: record.u64(3)?.unwrap_or(0) }, summary: bytes(4)? })
+    }
+}

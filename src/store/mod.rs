@@ -1,0 +1,293 @@
+//! The only room that knows a storage engine: accounts, mailboxes, messages, bodies and the queue.
+//!
+//! Whoever wants to change something hands a [`Change`] to [`Store::commit`] and is answered when it is
+//! synced; whoever wants to follow a mailbox gets its views from [`Store::watch`]. Everything else reads.
+//! The tables and every state that a crash may leave stand in `keys`. Knows no protocol and no rights.
+
+mod accounts;
+mod bodies;
+mod change;
+mod committer;
+pub mod engine;
+mod holders;
+mod keys;
+mod mailbox_log;
+mod messages;
+mod outbound;
+mod plan;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use accounts::{Account, Credential, fold_address};
+pub use bodies::{BodyReader, BodyRef, BodyWriter, CHUNK_BYTES, StagedBody};
+pub use change::{Change, Delivery, Filed, FlagNames, NewAccount, Outcome, Refusal};
+pub use holders::{Holder, Leaf, SEPARATOR, SpecialUse};
+pub use keys::Table;
+pub use mailbox_log::Place;
+pub use messages::Message;
+pub use outbound::{Queued, QueuedRecipient};
+
+use bytes::Bytes;
+use engine::{Batch, Committed, Engine, EngineError, Sync};
+use record::{Reader, RecordError, Writer};
+use std::sync::Arc;
+use stoa_mailbox::{MessageId, View};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// Who owns mailboxes: an account, later a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HolderId(pub u64);
+
+/// A mailbox of a holder; never used again for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MailboxId(pub u32);
+
+/// What the data directory is written in. A newer one is refused, an older one is upgraded.
+const FORMAT: u64 = 1;
+/// Changes that wait for the committer before those who want more have to wait themselves.
+const REQUESTS_WAITING_MAX: usize = 1_024;
+/// Rows read at a time.
+const PAGE: usize = 256;
+/// Messages reclaimed in one batch.
+const RECLAIM_BATCH: usize = 200;
+
+/// What is wrong with a mailbox name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameProblem {
+    /// Of SELECT, DELETE, RENAME.
+    #[error("there is no such mailbox")]
+    Missing,
+    /// Of CREATE, RENAME.
+    #[error("there is a mailbox of this name already")]
+    Exists,
+    /// Empty level, control character, or too long.
+    #[error("a mailbox name has no empty levels, no control characters and at most 1000 octets")]
+    Invalid,
+    /// INBOX is always there.
+    #[error("INBOX cannot be deleted")]
+    Inbox,
+    /// Its children would be left without it.
+    #[error("there are mailboxes below it: delete those first")]
+    HasChildren,
+    /// RENAME a to a/b.
+    #[error("a mailbox cannot be moved below itself")]
+    BelowItself,
+    /// See `MAILBOXES_PER_HOLDER_MAX`.
+    #[error("there are 5000 mailboxes already, which is the limit")]
+    TooMany,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The change is not possible; nothing happened.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Other processes changed the same rows again and again; try later.
+    #[error("the store is busy")]
+    Busy,
+    /// The change may or may not have happened; the store is closed.
+    #[error("it is uncertain whether the change was stored")]
+    Uncertain,
+    /// What was asked for was removed meanwhile.
+    #[error("not stored any more")]
+    Gone,
+    /// The engine could not read.
+    #[error(transparent)]
+    Engine(Arc<EngineError>),
+    /// A row cannot be read.
+    #[error("a stored record is unreadable: {0}")]
+    Record(#[from] RecordError),
+    /// Rows contradict one another.
+    #[error("the store is damaged: {0}")]
+    Damaged(&'static str),
+    /// Written by a newer version of this program.
+    #[error("the data was written in format {0}, this version knows up to {FORMAT}: use a newer version")]
+    Newer(u64),
+}
+
+impl From<EngineError> for StoreError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Arc::new(error))
+    }
+}
+
+/// The outcome of something asked of the store.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// The store; clones are handles to the same.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    requests: mpsc::Sender<committer::Request>,
+    queue: Arc<Notify>,
+    failed: watch::Receiver<bool>,
+}
+
+impl Store {
+    /// Opens what the engine holds, and starts the committer on the current runtime. `now` in seconds.
+    pub async fn open(engine: Arc<dyn Engine>) -> Result<Self> {
+        check_format(engine.as_ref()).await?;
+        sweep_staged(engine.as_ref()).await?;
+        let (requests, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
+        let (failed_sender, failed) = watch::channel(false);
+        let queue = Arc::new(Notify::new());
+        tokio::spawn(committer::Committer::new(engine.clone(), receiver, queue.clone(), failed_sender).run());
+        Ok(Self { engine, requests, queue, failed })
+    }
+
+    /// Makes a change. When this returns `Ok`, it is synced.
+    pub async fn commit(&self, change: Change) -> Result<Outcome> {
+        let (reply, outcome) = oneshot::channel();
+        self.requests.send(committer::Request::Change(Box::new(change), reply)).await.map_err(|_| StoreError::Uncertain)?;
+        outcome.await.map_err(|_| StoreError::Uncertain)?
+    }
+
+    /// The versions of a mailbox, the newest first of all.
+    pub async fn watch(&self, place: Place) -> Result<watch::Receiver<Arc<View>>> {
+        let (reply, views) = oneshot::channel();
+        self.requests.send(committer::Request::Watch(place, reply)).await.map_err(|_| StoreError::Uncertain)?;
+        views.await.map_err(|_| StoreError::Uncertain)?
+    }
+
+    /// Returns when a commit was uncertain: nothing is stored any more until the store is opened again.
+    pub async fn failed(&self) {
+        let _ = self.failed.clone().wait_for(|failed| *failed).await;
+    }
+
+    /// Returns when a message came into the queue.
+    pub async fn queue_grew(&self) {
+        self.queue.notified().await;
+    }
+
+    /// The mailbox tree of a holder.
+    pub async fn holder(&self, holder: HolderId) -> Result<Option<Holder>> {
+        let row = self.engine.get(Table::Holders, &keys::holder(holder)).await?;
+        Ok(row.map(|row| Holder::from_bytes(&row)).transpose()?)
+    }
+
+    /// Below this UID everything was shown as `\Recent` to somebody.
+    pub async fn recent_from(&self, place: Place) -> Result<u32> {
+        let row = self.engine.get(Table::Mailboxes, &keys::mailbox(place.0, place.1)).await?;
+        let record = row.as_ref().map(|row| Reader::parse(row, 1)).transpose()?;
+        Ok(record.map(|r| r.u32(5)).transpose()?.flatten().unwrap_or(1))
+    }
+
+    /// Whose address this is.
+    pub async fn find_address(&self, address: &str) -> Result<Option<HolderId>> {
+        let row = self.engine.get(Table::Names, fold_address(address).as_bytes()).await?;
+        Ok(row.and_then(|row| keys::last_u64(&row)).map(HolderId))
+    }
+
+    /// An account.
+    pub async fn account(&self, holder: HolderId) -> Result<Option<Account>> {
+        let row = self.engine.get(Table::Accounts, &keys::holder(holder)).await?;
+        Ok(row.map(|row| Account::from_bytes(holder, &row)).transpose()?)
+    }
+
+    /// All accounts, the oldest first.
+    pub async fn accounts(&self) -> Result<Vec<Account>> {
+        let rows = range_all(self.engine.as_ref(), Table::Accounts, Vec::new(), &[u8::MAX; 9], PAGE).await?;
+        let account = |(key, row): &(Bytes, Bytes)| Account::from_bytes(HolderId(keys::last_u64(key).unwrap_or(0)), row);
+        Ok(rows.iter().map(account).collect::<Result<_, _>>()?)
+    }
+
+    /// The password and the app passwords of an account.
+    pub async fn credentials(&self, holder: HolderId) -> Result<Vec<Credential>> {
+        let prefix = keys::holder(holder);
+        let rows = range_all(self.engine.as_ref(), Table::Credentials, prefix.clone(), &keys::after(&prefix), PAGE).await?;
+        Ok(rows.iter().map(|(key, row)| Credential::from_key_value(key, row)).collect::<Result<_, _>>()?)
+    }
+
+    /// Messages, in the order asked for.
+    pub async fn messages(&self, holder: HolderId, ids: &[MessageId]) -> Result<Vec<Option<Message>>> {
+        let wanted: Vec<Vec<u8>> = ids.iter().map(|id| keys::message(holder, *id)).collect();
+        let rows = self.engine.multi_get(Table::Messages, &wanted).await?;
+        Ok(rows.into_iter().map(|row| row.map(|row| Message::from_bytes(&row)).transpose()).collect::<Result<_, _>>()?)
+    }
+
+    /// A message's bytes, what the server put in front of it included.
+    pub async fn body(&self, prefix: Bytes, body: &BodyRef) -> Result<BodyReader> {
+        BodyReader::open(self.engine.clone(), prefix, body).await
+    }
+
+    /// Takes a new body. `now` in seconds.
+    pub fn write_body(&self, now: i64) -> BodyWriter {
+        BodyWriter::new(self.engine.clone(), now)
+    }
+
+    /// Queued messages in no particular order, at most so many.
+    pub async fn queued(&self, limit: usize) -> Result<Vec<(u64, Queued)>> {
+        let rows = self.engine.range(Table::Queue, &[], &[u8::MAX; 9], limit).await?;
+        rows.iter().map(|(key, row)| Ok((keys::last_u64(key).unwrap_or(0), Queued::from_bytes(row)?))).collect()
+    }
+
+    /// Drops what nothing refers to any more; returns how many messages went.
+    pub async fn reclaim(&self) -> Result<usize> {
+        let mut all = 0;
+        loop {
+            match self.commit(Change::Reclaim { limit: RECLAIM_BATCH }).await? {
+                Outcome::Reclaimed { messages, more } => {
+                    all += messages;
+                    if !more || messages == 0 {
+                        return Ok(all);
+                    }
+                }
+                _ => return Ok(all),
+            }
+        }
+    }
+}
+
+async fn check_format(engine: &dyn Engine) -> Result<()> {
+    if let Some(row) = engine.get(Table::Meta, keys::FORMAT).await? {
+        let format = Reader::parse(&row, u8::MAX)?.u64(1)?.unwrap_or(0);
+        return if format > FORMAT { Err(StoreError::Newer(format)) } else { Ok(()) };
+    }
+    let mut batch = Batch::default();
+    batch.put(Table::Meta, keys::FORMAT.to_vec(), Writer::new(1).u64(1, FORMAT).finish());
+    apply(engine, batch, Sync::Now).await
+}
+
+/// Drops bodies that were being received when the last process ended.
+async fn sweep_staged(engine: &dyn Engine) -> Result<()> {
+    loop {
+        let rows = engine.range(Table::Staging, &[], &[u8::MAX; 17], PAGE).await?;
+        let mut batch = Batch::default();
+        for (key, _) in &rows {
+            if let Ok(staging) = key.as_ref().try_into() {
+                bodies::drop_staged(&mut batch, &staging);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        apply(engine, batch, Sync::Later).await?;
+    }
+}
+
+async fn apply(engine: &dyn Engine, batch: Batch, sync: Sync) -> Result<()> {
+    match engine.commit(batch, sync).await {
+        Committed::Done => Ok(()),
+        Committed::Conflict(_) => Err(StoreError::Busy),
+        Committed::Unknown(error) => Err(error.into()),
+    }
+}
+
+/// All rows from `start` to `end`, read page by page.
+async fn range_all(engine: &dyn Engine, table: Table, mut start: Vec<u8>, end: &[u8], page: usize) -> Result<Vec<(Bytes, Bytes)>> {
+    let mut all = Vec::new();
+    loop {
+        let rows = engine.range(table, &start, end, page).await?;
+        let more = rows.len() == page;
+        if let Some((key, _)) = rows.last() {
+            start = key.to_vec();
+            start.push(0);
+        }
+        all.extend(rows);
+        if !more {
+            return Ok(all);
+        }
+    }
+}

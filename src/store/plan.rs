@@ -1,0 +1,391 @@
+//! Planning: what a change does to the state. Pure: it reads what was loaded, and never waits.
+//!
+//! Each plan first decides whether the change is possible, then alters the working state and adds writes to
+//! the batch. A refused change leaves both as they were, so one batch serves any number of changes.
+
+use super::bodies::{Blob, BodyRef, drop_staged};
+use super::change::{Change, Delivery, Filed, FlagNames, NewAccount, Outcome, Refusal};
+use super::engine::Batch;
+use super::holders::Holder;
+use super::keys::{self, Table};
+use super::mailbox_log::{Mailbox, Place};
+use super::record::{Reader, Writer};
+use super::{Account, Credential, HolderId, MailboxId, NameProblem, accounts, messages::Message};
+use bytes::Bytes;
+use std::collections::HashMap;
+use stoa_mailbox::{Edit, Entry, Flags, KEYWORDS_MAX, MessageId, ModSeq, SystemFlag, Uid, UidSet};
+
+/// The committed state that a batch's changes read, plus what those before did to it.
+#[derive(Debug, Default)]
+pub(super) struct Working {
+    pub holders: HashMap<HolderId, Holder>,
+    pub mailboxes: HashMap<Place, Mailbox>,
+    pub rows: HashMap<(Table, Vec<u8>), Option<Bytes>>,
+    pub garbage: Vec<Garbage>,
+    /// Mailboxes that are gone after the batch.
+    pub deleted: Vec<Place>,
+    /// The queue has a new message.
+    pub queued: bool,
+}
+
+/// A message that may have no reference any more, with what was found about it.
+#[derive(Debug, Clone)]
+pub(super) struct Garbage {
+    pub holder: HolderId,
+    pub message: MessageId,
+    pub in_use: bool,
+    pub body: Option<BodyRef>,
+    /// The body's row, if no other message refers to it.
+    pub blob: Option<Blob>,
+}
+
+/// Queued messages hold their bodies as messages of this holder.
+pub(super) const QUEUE_HOLDER: HolderId = HolderId(0);
+/// The first holder that is given out.
+const FIRST_HOLDER: u64 = 1;
+
+pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Result<Outcome, Refusal> {
+    match change {
+        Change::CreateAccount { account, password } => create_account(work, account, password, batch),
+        Change::RemoveAccount { account } => remove_account(work, account, batch),
+        Change::PutCredential { holder, credential } => {
+            work.need_account(*holder)?;
+            batch.put(Table::Credentials, keys::credential(*holder, credential.id), credential.to_bytes());
+            Ok(Outcome::Done)
+        }
+        Change::RemoveCredential { holder, credential } => {
+            work.need_account(*holder)?;
+            batch.delete(Table::Credentials, keys::credential(*holder, *credential));
+            Ok(Outcome::Done)
+        }
+        Change::CreateMailbox { holder, name, special_use, now } => {
+            work.change_tree(*holder, batch, |tree| tree.create(name, *special_use, *now).map(Some))
+        }
+        Change::DeleteMailbox { place, name } => delete_mailbox(work, *place, name, batch),
+        Change::RenameMailbox { holder, from, to, now } => {
+            work.change_tree(*holder, batch, |tree| tree.rename(from, to, *now).map(|()| None))
+        }
+        Change::Subscribe { holder, name, on } => work.change_tree(*holder, batch, |tree| {
+            if *on {
+                tree.subscriptions.insert(name.clone())
+            } else {
+                tree.subscriptions.remove(name)
+            };
+            Ok(None)
+        }),
+        Change::Deliver(delivery) => deliver(work, delivery, batch),
+        Change::Copy { holder, from, to, uids, take } => copy(work, *holder, (*from, *to), uids, *take, batch),
+        Change::Store { place, uids, change, flags } => {
+            let mailbox = work.mailboxes.get_mut(place).ok_or(Refusal::NoMailbox)?;
+            if mailbox.view.select(uids).next().is_some() {
+                let modseq = mailbox.view.highest_modseq + 1;
+                let (mut edits, named) = name_flags(mailbox, flags);
+                edits.push(Edit::Flag { uids: uids.clone(), change: *change, named, modseq });
+                mailbox.commit(*place, &edits, batch);
+            }
+            Ok(Outcome::Done)
+        }
+        Change::Expunge { place, uids } => {
+            let mailbox = work.mailboxes.get_mut(place).ok_or(Refusal::NoMailbox)?;
+            let deleted = |e: &&Entry| e.flags.has(SystemFlag::Deleted) && uids.as_ref().is_none_or(|set| set.contains(e.uid));
+            let gone: Vec<Entry> = mailbox.view.iter().filter(deleted).copied().collect();
+            expunge(mailbox, *place, &gone, batch);
+            Ok(Outcome::Done)
+        }
+        Change::ClaimRecent { place } => {
+            let mailbox = work.mailboxes.get_mut(place).ok_or(Refusal::NoMailbox)?;
+            mailbox.recent_from = mailbox.view.uid_next;
+            mailbox.commit(*place, &[], batch);
+            Ok(Outcome::Done)
+        }
+        Change::Reclaim { limit } => Ok(reclaim(work, *limit, batch)),
+    }
+}
+
+impl Working {
+    fn row(&self, table: Table, key: &[u8]) -> Option<&Bytes> {
+        self.rows.get(&(table, key.to_vec())).and_then(Option::as_ref)
+    }
+
+    fn put(&mut self, batch: &mut Batch, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        let value = Bytes::from(value);
+        batch.put(table, key.clone(), value.clone());
+        self.rows.insert((table, key), Some(value));
+    }
+
+    fn remove(&mut self, batch: &mut Batch, table: Table, key: Vec<u8>) {
+        batch.delete(table, key.clone());
+        self.rows.insert((table, key), None);
+    }
+
+    fn need_account(&self, holder: HolderId) -> Result<(), Refusal> {
+        self.row(Table::Accounts, &keys::holder(holder)).map(|_| ()).ok_or(Refusal::NoAccount)
+    }
+
+    fn change_tree(
+        &mut self,
+        id: HolderId,
+        batch: &mut Batch,
+        change: impl FnOnce(&mut Holder) -> Result<Option<MailboxId>, NameProblem>,
+    ) -> Result<Outcome, Refusal> {
+        let mut tree = self.holders.get(&id).cloned().ok_or(Refusal::NoAccount)?;
+        let known = tree.next_mailbox;
+        change(&mut tree)?;
+        // Creating and renaming may have made several: the levels above come with the one that was asked for.
+        for leaf in tree.mailboxes.iter().filter(|leaf| leaf.id.0 >= known) {
+            let place = (id, leaf.id);
+            let mut mailbox = Mailbox::new(leaf.uid_validity);
+            mailbox.commit(place, &[], batch);
+            self.mailboxes.insert(place, mailbox);
+        }
+        batch.put(Table::Holders, keys::holder(id), tree.to_bytes());
+        self.holders.insert(id, tree);
+        Ok(Outcome::Done)
+    }
+}
+
+fn create_account(work: &mut Working, account: &NewAccount, password: &Credential, batch: &mut Batch) -> Result<Outcome, Refusal> {
+    let name = accounts::fold_address(&account.address).into_bytes();
+    if work.row(Table::Names, &name).is_some() {
+        return Err(Refusal::AddressTaken);
+    }
+    let next = work.row(Table::Meta, keys::COUNTERS).and_then(|row| Reader::parse(row, 1).ok()?.u64(1).ok()?);
+    let holder = HolderId(next.unwrap_or(FIRST_HOLDER));
+    work.put(batch, Table::Meta, keys::COUNTERS.to_vec(), Writer::new(1).u64(1, holder.0 + 1).finish());
+    work.put(batch, Table::Names, name, keys::holder(holder));
+    let row = Account { holder, address: account.address.clone(), owner: account.owner, created: account.now }.to_bytes();
+    work.put(batch, Table::Accounts, keys::holder(holder), row);
+    batch.put(Table::Credentials, keys::credential(holder, password.id), password.to_bytes());
+    let tree = Holder::with_default_mailboxes(account.now);
+    for leaf in &tree.mailboxes {
+        let mut mailbox = Mailbox::new(leaf.uid_validity);
+        mailbox.commit((holder, leaf.id), &[], batch);
+        work.mailboxes.insert((holder, leaf.id), mailbox);
+    }
+    batch.put(Table::Holders, keys::holder(holder), tree.to_bytes());
+    work.holders.insert(holder, tree);
+    Ok(Outcome::Holder(holder))
+}
+
+fn remove_account(work: &mut Working, account: &Account, batch: &mut Batch) -> Result<Outcome, Refusal> {
+    work.need_account(account.holder)?;
+    work.remove(batch, Table::Names, accounts::fold_address(&account.address).into_bytes());
+    work.remove(batch, Table::Accounts, keys::holder(account.holder));
+    let credentials = keys::holder(account.holder);
+    batch.delete_range(Table::Credentials, credentials.clone(), keys::after(&credentials));
+    Ok(Outcome::Done)
+}
+
+fn delete_mailbox(work: &mut Working, place: Place, name: &str, batch: &mut Batch) -> Result<Outcome, Refusal> {
+    let mut tree = work.holders.get(&place.0).cloned().ok_or(Refusal::NoAccount)?;
+    if tree.find(name).is_some_and(|leaf| leaf.id != place.1) {
+        return Err(Refusal::NoMailbox);
+    }
+    tree.delete(name)?;
+    if let Some(mut mailbox) = work.mailboxes.remove(&place) {
+        let all: Vec<Entry> = mailbox.view.iter().copied().collect();
+        expunge(&mut mailbox, place, &all, batch);
+    }
+    work.deleted.push(place);
+    let rows = keys::mailbox(place.0, place.1);
+    for table in [Table::Segments, Table::Changes, Table::Vanished] {
+        batch.delete_range(table, rows.clone(), keys::after(&rows));
+    }
+    batch.delete(Table::Mailboxes, rows);
+    batch.put(Table::Holders, keys::holder(place.0), tree.to_bytes());
+    work.holders.insert(place.0, tree);
+    Ok(Outcome::Done)
+}
+
+/// Gives the keywords numbers; what does not fit into the mailbox's list is left out, as PERMANENTFLAGS said.
+fn name_flags(mailbox: &Mailbox, names: &FlagNames) -> (Vec<Edit>, Flags) {
+    let mut known = mailbox.view.keywords.as_ref().clone();
+    let mut edits = Vec::new();
+    let mut flags = names.system;
+    for name in &names.keywords {
+        let place = known.iter().position(|k| k.eq_ignore_ascii_case(name)).unwrap_or_else(|| {
+            if known.len() < KEYWORDS_MAX {
+                edits.push(Edit::Keyword(name.clone()));
+                known.push(name.clone());
+                known.len() - 1
+            } else {
+                KEYWORDS_MAX
+            }
+        });
+        flags = flags.with(Flags::keyword(place));
+    }
+    (edits, flags)
+}
+
+fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result<Outcome, Refusal> {
+    for place in &delivery.mailboxes {
+        let mailbox = work.mailboxes.get(place).ok_or(Refusal::NoMailbox)?;
+        if mailbox.view.uid_next == Uid::MAX {
+            return Err(Refusal::UidsExhausted);
+        }
+        work.holders.get(&place.0).ok_or(Refusal::NoAccount)?;
+    }
+    let body = delivery.body.reference();
+    keep_body(work, delivery, batch);
+    let mut messages: HashMap<HolderId, MessageId> = HashMap::new();
+    let mut places = Vec::with_capacity(delivery.mailboxes.len());
+    for &place in &delivery.mailboxes {
+        let message = match messages.get(&place.0) {
+            Some(&message) => message,
+            None => new_message(work, place.0, delivery, batch),
+        };
+        messages.insert(place.0, message);
+        places.push(file(work, place, message, delivery, batch)?);
+    }
+    if let Some((id, queued)) = &delivery.queue {
+        batch.put(Table::Queue, keys::queued(*id), queued.to_bytes());
+        batch.put(Table::BlobRefs, keys::blob_ref(&body.hash, QUEUE_HOLDER, *id), Vec::new());
+        work.queued = true;
+    }
+    if let Some(id) = delivery.dequeue {
+        work.remove(batch, Table::Queue, keys::queued(id));
+        batch.delete(Table::BlobRefs, keys::blob_ref(&body.hash, QUEUE_HOLDER, id));
+    }
+    Ok(Outcome::Filed(places))
+}
+
+/// Makes the staged body the stored one, or drops it if the same bytes are stored already.
+fn keep_body(work: &mut Working, delivery: &Delivery, batch: &mut Batch) {
+    let staged = &delivery.body;
+    let key = staged.body.hash.to_vec();
+    let known = work.row(Table::Blobs, &key).and_then(|row| Blob::from_bytes(row).ok());
+    let blob = match known {
+        Some(known) => {
+            if staged.staged && known.staging != staged.staging {
+                drop_staged(batch, &staged.staging);
+            }
+            Blob { generation: known.generation + 1, ..known }
+        }
+        None => {
+            let (number, last) = &staged.last;
+            batch.put(Table::Chunks, keys::chunk(&staged.staging, *number), last.clone());
+            if staged.staged {
+                batch.delete(Table::Staging, staged.staging.to_vec());
+            }
+            Blob { staging: staged.staging, size: staged.body.size, generation: 1 }
+        }
+    };
+    work.put(batch, Table::Blobs, key, blob.to_bytes());
+}
+
+fn new_message(work: &mut Working, holder: HolderId, delivery: &Delivery, batch: &mut Batch) -> MessageId {
+    let Some(tree) = work.holders.get_mut(&holder) else { return 0 };
+    let message = tree.next_message;
+    tree.next_message += 1;
+    batch.put(Table::Holders, keys::holder(holder), tree.to_bytes());
+    let body = delivery.body.reference();
+    let row = Message { prefix: delivery.prefix.clone(), body, summary: delivery.summary.clone() };
+    batch.put(Table::Messages, keys::message(holder, message), row.to_bytes());
+    batch.put(Table::BlobRefs, keys::blob_ref(&body.hash, holder, message), Vec::new());
+    message
+}
+
+fn file(work: &mut Working, place: Place, message: MessageId, delivery: &Delivery, batch: &mut Batch) -> Result<Filed, Refusal> {
+    let mailbox = work.mailboxes.get_mut(&place).ok_or(Refusal::NoMailbox)?;
+    let (mut edits, flags) = name_flags(mailbox, &delivery.flags);
+    let size = delivery.prefix.len() as u64 + delivery.body.reference().size;
+    let uid = mailbox.view.uid_next;
+    edits.push(Edit::Append(Entry {
+        uid,
+        size: u32::try_from(size).unwrap_or(u32::MAX),
+        message,
+        modseq: mailbox.view.highest_modseq + 1,
+        flags,
+        received: delivery.received,
+    }));
+    mailbox.commit(place, &edits, batch);
+    batch.put(Table::MessageRefs, keys::message_ref(place.0, message, place.1, uid), Vec::new());
+    Ok(Filed { place, uid_validity: mailbox.view.uid_validity, uid })
+}
+
+fn copy(
+    work: &mut Working,
+    holder: HolderId,
+    (from, to): (MailboxId, MailboxId),
+    uids: &UidSet,
+    take: bool,
+    batch: &mut Batch,
+) -> Result<Outcome, Refusal> {
+    let source = work.mailboxes.get(&(holder, from)).ok_or(Refusal::NoMailbox)?;
+    let keywords = source.view.keywords.clone();
+    let entries: Vec<Entry> = source.view.select(uids).copied().collect();
+    let target = work.mailboxes.get_mut(&(holder, to)).ok_or(Refusal::NoMailbox)?;
+    if target.view.uid_next.checked_add(u32::try_from(entries.len()).unwrap_or(u32::MAX)).is_none() {
+        return Err(Refusal::UidsExhausted);
+    }
+    let uid_validity = target.view.uid_validity;
+    let copies = append_copies(target, (holder, to), &entries, &keywords, batch);
+    if take && let Some(source) = work.mailboxes.get_mut(&(holder, from)) {
+        expunge(source, (holder, from), &entries, batch);
+    }
+    Ok(Outcome::Copied { uid_validity, from: entries.iter().map(|e| e.uid).collect(), to: copies })
+}
+
+fn append_copies(target: &mut Mailbox, place: Place, entries: &[Entry], keywords: &[String], batch: &mut Batch) -> Vec<Uid> {
+    let modseq: ModSeq = target.view.highest_modseq + 1;
+    let mut edits = Vec::new();
+    let mut copies = Vec::with_capacity(entries.len());
+    // Keywords have other numbers in the other mailbox; a set of flags is translated once.
+    let mut translated: HashMap<Flags, Flags> = HashMap::new();
+    for entry in entries {
+        let flags = *translated.entry(entry.flags).or_insert_with(|| {
+            let names = FlagNames {
+                system: Flags::from_bits(entry.flags.bits() & SYSTEM_FLAG_BITS),
+                keywords: entry.flags.keywords().filter_map(|i| keywords.get(i).cloned()).collect(),
+            };
+            let (named, flags) = name_flags(target, &names);
+            target.view = std::sync::Arc::new(target.view.apply(&named));
+            edits.extend(named);
+            flags
+        });
+        let uid = target.view.uid_next + copies.len() as Uid;
+        edits.push(Edit::Append(Entry { uid, modseq, flags, ..*entry }));
+        batch.put(Table::MessageRefs, keys::message_ref(place.0, entry.message, place.1, uid), Vec::new());
+        copies.push(uid);
+    }
+    if !copies.is_empty() {
+        target.commit(place, &edits, batch);
+    }
+    copies
+}
+
+/// The bits below the keywords.
+const SYSTEM_FLAG_BITS: u64 = 0xff;
+
+fn expunge(mailbox: &mut Mailbox, place: Place, gone: &[Entry], batch: &mut Batch) {
+    if gone.is_empty() {
+        return;
+    }
+    for entry in gone {
+        batch.delete(Table::MessageRefs, keys::message_ref(place.0, entry.message, place.1, entry.uid));
+        batch.put(Table::Garbage, keys::message(place.0, entry.message), Vec::new());
+    }
+    let modseq = mailbox.view.highest_modseq + 1;
+    mailbox.commit(place, &[Edit::Expunge { uids: gone.iter().map(|e| e.uid).collect(), modseq }], batch);
+}
+
+fn reclaim(work: &mut Working, limit: usize, batch: &mut Batch) -> Outcome {
+    let mut messages = 0;
+    for garbage in &work.garbage {
+        let key = keys::message(garbage.holder, garbage.message);
+        batch.delete(Table::Garbage, key.clone());
+        if garbage.in_use {
+            continue;
+        }
+        messages += 1;
+        batch.delete(Table::Messages, key);
+        if let Some(body) = &garbage.body {
+            batch.delete(Table::BlobRefs, keys::blob_ref(&body.hash, garbage.holder, garbage.message));
+            if let Some(blob) = &garbage.blob {
+                batch.delete(Table::Blobs, body.hash.to_vec());
+                drop_staged(batch, &blob.staging);
+            }
+        }
+    }
+    Outcome::Reclaimed { messages, more: work.garbage.len() >= limit }
+}

@@ -1,0 +1,444 @@
+//! The store as its users see it, on an engine that crashes, fails and is shared.
+
+use super::engine::memory::{Fault, Memory};
+use super::engine::rocksdb::{Rocks, RocksConfig};
+use super::*;
+use std::collections::{HashMap, HashSet};
+use stoa_mailbox::{FlagChange, Flags, SystemFlag, Uid, UidSet};
+
+fn credential(id: u64, name: &str) -> Credential {
+    Credential {
+        id,
+        name: name.into(),
+        argon2: "$argon2id$".into(),
+        scram_salt: vec![1],
+        scram_iterations: 4096,
+        scram_stored_key: vec![2],
+        scram_server_key: vec![3],
+        created: 9,
+    }
+}
+
+async fn create_account(store: &Store, address: &str) -> Result<Outcome> {
+    let account = NewAccount { address: address.into(), owner: true, now: 1_000 };
+    store.commit(Change::CreateAccount { account, password: credential(0, "") }).await
+}
+
+/// A store with one account, and its INBOX.
+async fn with_account(engine: impl Engine) -> (Store, Place) {
+    let store = Store::open(Arc::new(engine)).await.unwrap();
+    let Outcome::Holder(holder) = create_account(&store, "Socrates@stoa.localhost").await.unwrap() else { panic!() };
+    let inbox = place(&store, holder, "INBOX").await;
+    (store, inbox)
+}
+
+async fn place(store: &Store, holder: HolderId, name: &str) -> Place {
+    (holder, store.holder(holder).await.unwrap().unwrap().find(name).unwrap().id)
+}
+
+async fn delivery(store: &Store, body: &[u8], mailboxes: Vec<Place>) -> Delivery {
+    let mut writer = store.write_body(1_000);
+    for part in body.chunks(100_000) {
+        writer.write(part).await.unwrap();
+    }
+    Delivery {
+        body: writer.finish(),
+        prefix: Bytes::from_static(b"Received: here\r\n"),
+        summary: Bytes::from_static(b"summary"),
+        received: 7,
+        mailboxes,
+        flags: FlagNames::default(),
+        queue: None,
+        dequeue: None,
+    }
+}
+
+async fn deliver(store: &Store, body: &[u8], mailbox: Place) -> Result<Filed> {
+    let delivery = delivery(store, body, vec![mailbox]).await;
+    match store.commit(Change::Deliver(Box::new(delivery))).await? {
+        Outcome::Filed(places) => Ok(places[0]),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn view(store: &Store, place: Place) -> Arc<View> {
+    store.watch(place).await.unwrap().borrow().clone()
+}
+
+/// The bytes of a stored message.
+async fn read(store: &Store, place: Place, uid: Uid) -> Vec<u8> {
+    let message = view(store, place).await.find(uid).unwrap().message;
+    let message = store.messages(place.0, &[message]).await.unwrap().remove(0).unwrap();
+    let body = store.body(message.prefix, &message.body).await.unwrap();
+    body.read_all(0..u64::MAX).await.unwrap()
+}
+
+/// What a mail program would see of every message of a mailbox.
+async fn bodies(store: &Store, place: Place) -> Vec<(Uid, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in view(store, place).await.iter() {
+        all.push((entry.uid, read(store, place, entry.uid).await));
+    }
+    all
+}
+
+#[tokio::test]
+async fn an_account_has_mailboxes_and_credentials_and_is_found_in_any_case() {
+    let (store, inbox) = with_account(Memory::new()).await;
+    assert_eq!(store.find_address("SOCRATES@stoa.localhost").await.unwrap(), Some(inbox.0));
+    let taken = create_account(&store, "socrates@STOA.localhost").await;
+    assert!(matches!(taken, Err(StoreError::Refused(Refusal::AddressTaken))));
+    let tree = store.holder(inbox.0).await.unwrap().unwrap();
+    let names: Vec<&str> = tree.mailboxes.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["INBOX", "Drafts", "Sent", "Junk", "Trash", "Archive"]);
+    store.commit(Change::PutCredential { holder: inbox.0, credential: credential(5, "phone") }).await.unwrap();
+    assert_eq!(store.credentials(inbox.0).await.unwrap(), [credential(0, ""), credential(5, "phone")]);
+    store.commit(Change::RemoveCredential { holder: inbox.0, credential: 5 }).await.unwrap();
+    assert_eq!(store.credentials(inbox.0).await.unwrap().len(), 1);
+    let account = store.account(inbox.0).await.unwrap().unwrap();
+    assert_eq!(store.accounts().await.unwrap(), std::slice::from_ref(&account));
+    store.commit(Change::RemoveAccount { account }).await.unwrap();
+    assert_eq!(store.find_address("socrates@stoa.localhost").await.unwrap(), None);
+    assert!(store.credentials(inbox.0).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_reads_back_whatever_its_size() {
+    let (store, inbox) = with_account(Memory::new()).await;
+    for size in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 17] {
+        let body: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+        let filed = deliver(&store, &body, inbox).await.unwrap();
+        let whole = [b"Received: here\r\n".as_slice(), &body].concat();
+        assert_eq!(read(&store, inbox, filed.uid).await, whole);
+        assert_eq!(view(&store, inbox).await.find(filed.uid).unwrap().size as usize, whole.len());
+    }
+    let message = store.messages(inbox.0, &[view(&store, inbox).await.get(5).unwrap().message]).await.unwrap().remove(0).unwrap();
+    let body = store.body(message.prefix, &message.body).await.unwrap();
+    let across = CHUNK_BYTES as u64 + 10..CHUNK_BYTES as u64 + 30;
+    assert_eq!(body.read_all(across.clone()).await.unwrap().len(), 20);
+    assert_eq!(body.read_all(5..20).await.unwrap(), b"ved: here\r\n\x00\x01\x02\x03");
+}
+
+#[tokio::test]
+async fn one_commit_serves_all_recipients_of_a_message() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    let Outcome::Holder(plato) = create_account(&store, "plato@stoa.localhost").await.unwrap() else { panic!() };
+    let other = place(&store, plato, "INBOX").await;
+    let mut both = delivery(&store, b"hello", vec![inbox, other]).await;
+    both.queue = Some((
+        77,
+        Queued {
+            reverse_path: "socrates@stoa.localhost".into(),
+            prefix: both.prefix.clone(),
+            body: both.body.reference(),
+            ret: 1,
+            envelope_id: Some("e".into()),
+            accepted: 5,
+            recipients: vec![QueuedRecipient { address: "a@example.net".into(), notify: 2, original: None, next_attempt: 5, attempts: 0 }],
+        },
+    ));
+    let before = engine.synced_commits();
+    store.commit(Change::Deliver(Box::new(both.clone()))).await.unwrap();
+    assert_eq!(engine.synced_commits(), before + 1);
+    store.queue_grew().await;
+    assert_eq!(store.queued(10).await.unwrap(), [both.queue.clone().unwrap()]);
+    for mailbox in [inbox, other] {
+        assert_eq!(bodies(&store, mailbox).await.len(), 1);
+    }
+    // Filing the queued copy here takes it out of the queue in the same commit.
+    let filed = Delivery { mailboxes: vec![inbox], queue: None, dequeue: Some(77), ..both };
+    store.commit(Change::Deliver(Box::new(filed))).await.unwrap();
+    assert!(store.queued(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn changes_that_wait_for_a_sync_share_the_next_one() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    let before = engine.synced_commits();
+    let tasks: Vec<_> = (0..100)
+        .map(|n: u32| {
+            let store = store.clone();
+            tokio::spawn(async move { deliver(&store, &n.to_be_bytes(), inbox).await.unwrap().uid })
+        })
+        .collect();
+    let mut uids = HashSet::new();
+    for task in tasks {
+        uids.insert(task.await.unwrap());
+    }
+    assert_eq!(uids.len(), 100);
+    let syncs = engine.synced_commits() - before;
+    assert!(syncs < 50, "{syncs} syncs for 100 messages");
+}
+
+#[tokio::test]
+async fn flags_copies_moves_and_expunges() {
+    let (store, inbox) = with_account(Memory::new()).await;
+    let trash = place(&store, inbox.0, "Trash").await;
+    for n in 0..4u8 {
+        deliver(&store, &[n], inbox).await.unwrap();
+    }
+    let some: UidSet = [2, 3].into_iter().collect();
+    let flags = FlagNames { system: SystemFlag::Deleted.into(), keywords: vec!["$Work".into()] };
+    store.commit(Change::Store { place: inbox, uids: some.clone(), change: FlagChange::Add, flags }).await.unwrap();
+    // In the other mailbox the keyword has another number.
+    let first = FlagNames { system: Flags::NONE, keywords: vec!["other".into()] };
+    let mut in_trash = delivery(&store, b"t", vec![trash]).await;
+    in_trash.flags = first;
+    store.commit(Change::Deliver(Box::new(in_trash))).await.unwrap();
+    let change = Change::Copy { holder: inbox.0, from: inbox.1, to: trash.1, uids: some, take: false };
+    let Outcome::Copied { from, to, .. } = store.commit(change).await.unwrap() else { panic!() };
+    assert_eq!((from, to), (vec![2, 3], vec![2, 3]));
+    let copied = view(&store, trash).await;
+    assert_eq!(copied.keywords.as_slice(), ["other", "$Work"]);
+    assert_eq!(copied.find(2).unwrap().flags, Flags::from(SystemFlag::Deleted).with(Flags::keyword(1)));
+
+    let take = Change::Copy { holder: inbox.0, from: inbox.1, to: trash.1, uids: [1, 99].into_iter().collect(), take: true };
+    let Outcome::Copied { from, to, .. } = store.commit(take).await.unwrap() else { panic!() };
+    assert_eq!((from, to), (vec![1], vec![4]));
+    store.commit(Change::Expunge { place: inbox, uids: Some([3].into_iter().collect()) }).await.unwrap();
+    store.commit(Change::Expunge { place: inbox, uids: None }).await.unwrap();
+    assert_eq!(bodies(&store, inbox).await.iter().map(|(uid, _)| *uid).collect::<Vec<_>>(), [4]);
+    assert_eq!(store.reclaim().await.unwrap(), 0, "every message is still in Trash");
+    assert_eq!(bodies(&store, trash).await.len(), 4);
+}
+
+#[tokio::test]
+async fn what_nobody_refers_to_is_reclaimed_and_nothing_else() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    let big = vec![7; CHUNK_BYTES * 2];
+    for body in [&big[..], &big, b"small"] {
+        deliver(&store, body, inbox).await.unwrap();
+    }
+    let deleted = FlagNames { system: SystemFlag::Deleted.into(), keywords: vec![] };
+    let remove = async |uid: Uid| {
+        let uids: UidSet = [uid].into_iter().collect();
+        let flags = deleted.clone();
+        store.commit(Change::Store { place: inbox, uids, change: FlagChange::Add, flags }).await.unwrap();
+        store.commit(Change::Expunge { place: inbox, uids: None }).await.unwrap();
+    };
+    let chunks = async || engine.range(Table::Chunks, &[], &[255; 30], 100).await.unwrap().len();
+    assert_eq!(chunks().await, 3, "the same body twice is stored once, a small one beside it");
+    remove(1).await;
+    assert_eq!(store.reclaim().await.unwrap(), 1);
+    assert_eq!(read(&store, inbox, 2).await.len(), big.len() + 16);
+    remove(2).await;
+    remove(3).await;
+    assert_eq!(store.reclaim().await.unwrap(), 2);
+    assert_eq!(chunks().await, 0);
+    for table in [Table::Blobs, Table::BlobRefs, Table::Messages, Table::MessageRefs, Table::Garbage, Table::Staging] {
+        assert!(engine.range(table, &[], &[255; 60], 1).await.unwrap().is_empty(), "{table:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_no_change_used_is_swept_at_the_next_start() {
+    let engine = Memory::new();
+    let (store, _) = with_account(engine.clone()).await;
+    let mut writer = store.write_body(5);
+    writer.write(&vec![1; CHUNK_BYTES * 3]).await.unwrap();
+    let rows = async |table| engine.range(table, &[], &[255; 30], 100).await.unwrap().len();
+    assert_eq!((rows(Table::Chunks).await, rows(Table::Staging).await), (2, 1));
+    drop((writer, store));
+    Store::open(Arc::new(engine.clone())).await.unwrap();
+    assert_eq!((rows(Table::Chunks).await, rows(Table::Staging).await), (0, 0));
+}
+
+/// Opens the mailbox anew from its rows, and compares it with the view that grew change by change.
+#[tokio::test]
+async fn a_mailbox_loads_as_it_was_also_after_packing() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    for round in 0..1_300u32 {
+        match round % 13 {
+            5 => {
+                let uids = UidSet::from_ranges([round / 2..=round / 2 + 30]);
+                let flags = FlagNames { system: SystemFlag::Deleted.into(), keywords: vec![format!("k{}", round % 3)] };
+                store.commit(Change::Store { place: inbox, uids, change: FlagChange::Add, flags }).await.unwrap();
+            }
+            11 => {
+                let uids = Some(UidSet::from_ranges([round / 2 + 3..=round / 2 + 9]));
+                store.commit(Change::Expunge { place: inbox, uids }).await.unwrap();
+            }
+            _ => {
+                deliver(&store, &round.to_be_bytes(), inbox).await.unwrap();
+            }
+        }
+    }
+    let grown = view(&store, inbox).await;
+    let loaded = view(&Store::open(Arc::new(engine.clone())).await.unwrap(), inbox).await;
+    assert_eq!(loaded.iter().collect::<Vec<_>>(), grown.iter().collect::<Vec<_>>());
+    assert_eq!((loaded.uid_next, loaded.highest_modseq), (grown.uid_next, grown.highest_modseq));
+    assert_eq!(loaded.keywords, grown.keywords);
+    let rows = engine.range(Table::Changes, &[], &[255; 30], 10_000).await.unwrap().len();
+    assert!(rows < 600, "{rows} change records are left: packing did not happen");
+}
+
+#[tokio::test]
+async fn mailboxes_are_made_renamed_and_deleted_with_their_mail() {
+    let (store, inbox) = with_account(Memory::new()).await;
+    let holder = inbox.0;
+    store.commit(Change::CreateMailbox { holder, name: "a/b".into(), special_use: None, now: 2_000 }).await.unwrap();
+    let made = place(&store, holder, "a/b").await;
+    deliver(&store, b"x", made).await.unwrap();
+    store.commit(Change::RenameMailbox { holder, from: "a".into(), to: "c".into(), now: 2_001 }).await.unwrap();
+    assert_eq!(place(&store, holder, "c/b").await, made);
+    let old = view(&store, made).await.uid_validity;
+    store.commit(Change::DeleteMailbox { place: made, name: "c/b".into() }).await.unwrap();
+    assert!(store.watch(made).await.is_err(), "nobody can open a mailbox that is gone");
+    assert!(matches!(deliver(&store, b"y", made).await, Err(StoreError::Refused(Refusal::NoMailbox))));
+    assert_eq!(store.reclaim().await.unwrap(), 1);
+    store.commit(Change::CreateMailbox { holder, name: "c/b".into(), special_use: None, now: 2_000 }).await.unwrap();
+    assert!(view(&store, place(&store, holder, "c/b").await).await.uid_validity > old);
+    store.commit(Change::Subscribe { holder, name: "c/b".into(), on: true }).await.unwrap();
+    assert!(store.holder(holder).await.unwrap().unwrap().subscriptions.contains("c/b"));
+}
+
+/// Two stores are two processes: each loads what the other changed when its asserts fail.
+#[tokio::test]
+async fn two_stores_on_one_engine_lose_nothing_and_share_no_uid() {
+    let engine = Memory::new();
+    let (first, inbox) = with_account(engine.clone()).await;
+    let second = Store::open(Arc::new(engine.clone())).await.unwrap();
+    let tasks: Vec<_> = [first.clone(), second]
+        .into_iter()
+        .enumerate()
+        .flat_map(|(process, store)| (0..4u8).map(move |task| (process as u8, task, store.clone())))
+        .map(|(process, task, store)| {
+            tokio::spawn(async move {
+                let mut filed = Vec::new();
+                for n in 0..15u8 {
+                    let body = vec![process, task, n];
+                    filed.push((deliver(&store, &body, inbox).await.unwrap().uid, body));
+                    tokio::task::yield_now().await;
+                }
+                filed
+            })
+        })
+        .collect();
+    let mut expected = HashMap::new();
+    for task in tasks {
+        for (uid, body) in task.await.unwrap() {
+            assert_eq!(expected.insert(uid, body), None, "UID {uid} was given out twice");
+        }
+    }
+    drop(first);
+    let reopened = Store::open(Arc::new(engine)).await.unwrap();
+    let stored: HashMap<_, _> = bodies(&reopened, inbox).await.into_iter().map(|(uid, body)| (uid, body[16..].to_vec())).collect();
+    assert_eq!(stored, expected);
+}
+
+/// At every commit in turn: power fails after it, or it conflicts, or it is uncertain and was or was not applied.
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_or_repeated_whatever_commit_fails() {
+    for fault in [Fault::Conflict, Fault::UnknownApplied, Fault::UnknownLost] {
+        for nth in 1..=8 {
+            let engine = Memory::new();
+            let (store, inbox) = with_account(engine.clone()).await;
+            engine.fail_at(nth, fault);
+            let (mut acknowledged, mut uncertain) = (Vec::new(), Vec::new());
+            for n in 0..10u8 {
+                match deliver(&store, &[n], inbox).await {
+                    Ok(filed) => acknowledged.push((filed.uid, n)),
+                    Err(StoreError::Uncertain) => uncertain.push(n),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            assert_eq!(uncertain.is_empty(), fault == Fault::Conflict);
+            if fault != Fault::Conflict {
+                store.failed().await;
+            }
+            drop(store);
+            engine.crash(usize::from(fault == Fault::UnknownApplied));
+            let reopened = Store::open(Arc::new(engine)).await.unwrap();
+            let stored: Vec<(Uid, u8)> = bodies(&reopened, inbox).await.iter().map(|(uid, body)| (*uid, body[16])).collect();
+            assert!(acknowledged.iter().all(|message| stored.contains(message)), "{fault:?} at {nth}");
+            let extra: Vec<u8> = stored.iter().filter(|m| !acknowledged.contains(m)).map(|(_, n)| *n).collect();
+            assert!(extra.len() <= 1 && extra.iter().all(|n| uncertain.first() == Some(n)), "{fault:?} at {nth}: {extra:?}");
+            let next = deliver(&reopened, b"after", inbox).await.unwrap().uid;
+            assert!(stored.iter().all(|(uid, _)| *uid < next), "a UID is never used again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_power_failure_keeps_every_acknowledged_change_of_many_tasks() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    let tasks: Vec<_> = (0..6u8)
+        .map(|task| {
+            let store = store.clone();
+            let big = if task % 2 == 0 { 3 } else { CHUNK_BYTES + 3 };
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for n in 0..20 {
+                    let Ok(filed) = deliver(&store, &vec![task * 20 + n; big], inbox).await else { break };
+                    acknowledged.push((filed.uid, task * 20 + n, big));
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    for _ in 0..40 {
+        tokio::task::yield_now().await;
+    }
+    engine.fail_at(1, Fault::UnknownLost);
+    let mut acknowledged = Vec::new();
+    for task in tasks {
+        acknowledged.extend(task.await.unwrap());
+    }
+    drop(store);
+    engine.crash(0);
+    let reopened = Store::open(Arc::new(engine)).await.unwrap();
+    let stored = bodies(&reopened, inbox).await;
+    for (uid, n, size) in &acknowledged {
+        let body = &stored.iter().find(|(u, _)| u == uid).unwrap().1;
+        assert_eq!(body[16..], vec![*n; *size], "UID {uid}");
+    }
+    let distinct: HashSet<u8> = stored.iter().map(|(_, body)| body[16]).collect();
+    assert_eq!(distinct.len(), stored.len(), "no message is stored twice");
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_untouched() {
+    let engine = Memory::new();
+    let mut batch = Batch::default();
+    batch.put(Table::Meta, keys::FORMAT.to_vec(), Writer::new(1).u64(1, FORMAT + 1).finish());
+    apply(&engine, batch, Sync::Now).await.unwrap();
+    let before = engine.synced_commits();
+    assert!(matches!(Store::open(Arc::new(engine.clone())).await.err(), Some(StoreError::Newer(_))));
+    assert_eq!(engine.synced_commits(), before);
+}
+
+#[tokio::test]
+async fn recent_messages_are_claimed_without_waiting_for_a_sync() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    deliver(&store, b"x", inbox).await.unwrap();
+    let before = engine.synced_commits();
+    store.commit(Change::ClaimRecent { place: inbox }).await.unwrap();
+    assert_eq!(engine.synced_commits(), before);
+    assert_eq!(store.recent_from(inbox).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn on_disk_the_same_messages_are_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Rocks::open(dir.path(), &RocksConfig::default()).unwrap();
+    let (store, inbox) = with_account(open()).await;
+    for size in [10, CHUNK_BYTES * 2 + 5] {
+        deliver(&store, &vec![9; size], inbox).await.unwrap();
+    }
+    let before = bodies(&store, inbox).await;
+    drop(store);
+    // The committer lets the engine go as soon as its last handle is gone.
+    let store = loop {
+        match Rocks::open(dir.path(), &RocksConfig::default()) {
+            Ok(engine) => break Store::open(Arc::new(engine)).await.unwrap(),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(bodies(&store, inbox).await, before);
+}

@@ -1,0 +1,1 @@
+//! Web pages: view models, templates and styles.
