@@ -1,3 +1,0 @@
-//! The `stoa` command.
-
-fn main() {}
