@@ -1,0 +1,19 @@
+//! Sockets and TLS: everything between the operating system and a session without a socket.
+//!
+//! [`listen`] accepts connections within limits, [`Connection`] is one of them with or without TLS, and
+//! [`drive`] is the one loop that turns any [`stoa_session::Session`] into a conversation on it. [`Tls`] holds
+//! a certificate that may change while the server runs; [`certificate`] makes one for a demo. Reads bytes from
+//! strangers, and understands none of them: knows no protocol, no account and no store.
+
+pub mod certificate;
+mod connection;
+mod driver;
+mod listen;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use connection::{Connection, Stream};
+pub use driver::{Door, Ended, OUTBOX_BYTES_MAX, Outbox, Patience, drive};
+pub use listen::{ConnectionLimits, Crowd, Listening, Place, listen};
+pub use tls::{Purpose, Tls};
