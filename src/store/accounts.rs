@@ -1,7 +1,7 @@
 //! Accounts, their addresses and their credentials, as they are stored.
 
-use super::record::{Reader, RecordError, Writer};
 use super::{HolderId, keys};
+use stoa_record::{Reader, RecordError, Writer};
 
 /// Somebody with a login.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,11 @@
 
 use super::engine::{Batch, Committed, Engine, Sync};
 use super::keys::{self, Hash, StagingId, Table};
-use super::record::{Reader, RecordError, Writer};
 use super::{Result, StoreError};
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::sync::Arc;
+use stoa_record::{Reader, RecordError, Writer};
 
 /// What a connection holds of a body at a time.
 pub const CHUNK_BYTES: usize = stoa_session::BODY_CHUNK_BYTES_MAX;

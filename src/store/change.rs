@@ -8,7 +8,7 @@ use super::mailbox_log::Place;
 use super::outbound::Queued;
 use super::{HolderId, MailboxId, NameProblem};
 use bytes::Bytes;
-use stoa_mailbox::{FlagChange, Flags, Uid, UidSet};
+use stoa_mailbox::{FlagChange, FlagNames, Uid, UidSet};
 
 /// One atomic change of the store, prepared by whoever wants it. Times are seconds since 1970.
 #[derive(Debug, Clone)]
@@ -53,15 +53,6 @@ pub struct NewAccount {
     pub owner: bool,
     /// Seconds since 1970.
     pub now: i64,
-}
-
-/// Flags by name, before a mailbox gave its keywords numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FlagNames {
-    /// System flags.
-    pub system: Flags,
-    /// Keywords.
-    pub keywords: Vec<String>,
 }
 
 /// A message on its way into the store.

@@ -14,13 +14,13 @@ use super::keys::{self, Table};
 use super::mailbox_log::{Mailbox, Place};
 use super::messages::Message;
 use super::plan::{Garbage, Working, plan};
-use super::record::Writer;
 use super::{HolderId, Result, StoreError};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use stoa_mailbox::View;
+use stoa_record::Writer;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Changes of one batch: enough for every connection that waits, little enough to answer soon.

@@ -2,10 +2,10 @@
 //!
 //! INBOX is one name in any case (RFC 9051 §5.1); levels are separated by `/`.
 
-use super::record::{Reader, RecordError, Writer};
 use super::{MailboxId, NameProblem};
 use std::collections::BTreeSet;
 use stoa_mailbox::MessageId;
+use stoa_record::{Reader, RecordError, Writer};
 
 /// Between the levels of a mailbox name.
 pub const SEPARATOR: char = '/';

@@ -6,11 +6,11 @@
 
 use super::engine::{Batch, Engine};
 use super::keys::{self, Table};
-use super::record::{Reader, RecordError, Writer};
 use super::{HolderId, MailboxId, Result, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use stoa_mailbox::{Edit, Entry, FlagChange, Flags, ModSeq, Uid, UidSet, View};
+use stoa_record::{Reader, RecordError, Writer};
 
 /// UIDs of one segment row.
 pub(super) const BLOCK_UIDS: u32 = 4_096;

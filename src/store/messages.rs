@@ -1,8 +1,8 @@
 //! A message as it is stored: immutable, one row for all copies within a holder.
 
 use super::bodies::BodyRef;
-use super::record::{Reader, RecordError, Writer};
 use bytes::Bytes;
+use stoa_record::{Reader, RecordError, Writer};
 
 /// What is kept of a message beside its body.
 #[derive(Debug, Clone, PartialEq, Eq)]

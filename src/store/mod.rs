@@ -15,13 +15,12 @@ mod mailbox_log;
 mod messages;
 mod outbound;
 mod plan;
-mod record;
 #[cfg(test)]
 mod tests;
 
 pub use accounts::{Account, Credential, fold_address};
 pub use bodies::{BodyReader, BodyRef, BodyWriter, CHUNK_BYTES, StagedBody};
-pub use change::{Change, Delivery, Filed, FlagNames, NewAccount, Outcome, Refusal};
+pub use change::{Change, Delivery, Filed, NewAccount, Outcome, Refusal};
 pub use holders::{Holder, Leaf, SEPARATOR, SpecialUse};
 pub use keys::Table;
 pub use mailbox_log::Place;
@@ -30,9 +29,9 @@ pub use outbound::{Queued, QueuedRecipient};
 
 use bytes::Bytes;
 use engine::{Batch, Committed, Engine, EngineError, Sync};
-use record::{Reader, RecordError, Writer};
 use std::sync::Arc;
 use stoa_mailbox::{MessageId, View};
+use stoa_record::{Reader, RecordError, Writer};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Who owns mailboxes: an account, later a space.

@@ -9,8 +9,8 @@
 //! attempt and the batch that records it leaves the recipient waiting: outbound mail may be repeated, never lost.
 
 use super::bodies::BodyRef;
-use super::record::{Reader, RecordError, Writer};
 use bytes::Bytes;
+use stoa_record::{Reader, RecordError, Writer};
 
 /// A message with the recipients that still wait.
 #[derive(Debug, Clone, PartialEq, Eq)]

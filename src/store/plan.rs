@@ -4,16 +4,16 @@
 //! the batch. A refused change leaves both as they were, so one batch serves any number of changes.
 
 use super::bodies::{Blob, BodyRef, drop_staged};
-use super::change::{Change, Delivery, Filed, FlagNames, NewAccount, Outcome, Refusal};
+use super::change::{Change, Delivery, Filed, NewAccount, Outcome, Refusal};
 use super::engine::Batch;
 use super::holders::Holder;
 use super::keys::{self, Table};
 use super::mailbox_log::{Mailbox, Place};
-use super::record::{Reader, Writer};
 use super::{Account, Credential, HolderId, MailboxId, NameProblem, accounts, messages::Message};
 use bytes::Bytes;
 use std::collections::HashMap;
-use stoa_mailbox::{Edit, Entry, Flags, KEYWORDS_MAX, MessageId, ModSeq, SystemFlag, Uid, UidSet};
+use stoa_mailbox::{Edit, Entry, FlagNames, Flags, KEYWORDS_MAX, MessageId, ModSeq, SystemFlag, Uid, UidSet};
+use stoa_record::{Reader, Writer};
 
 /// The committed state that a batch's changes read, plus what those before did to it.
 #[derive(Debug, Default)]

@@ -95,6 +95,15 @@ impl From<SystemFlag> for Flags {
     }
 }
 
+/// Flags by name, before a mailbox gave its keywords numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FlagNames {
+    /// System flags.
+    pub system: Flags,
+    /// Keywords.
+    pub keywords: Vec<String>,
+}
+
 /// What STORE does to the flags of a message (RFC 9051 §6.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlagChange {

@@ -9,7 +9,7 @@ mod numbering;
 mod set;
 mod view;
 
-pub use flags::{FlagChange, Flags, KEYWORDS_MAX, SystemFlag};
+pub use flags::{FlagChange, FlagNames, Flags, KEYWORDS_MAX, SystemFlag};
 pub use numbering::{News, Numbering};
 pub use set::UidSet;
 pub use view::{Edit, Entry, SEGMENT_ENTRIES_MAX, View};

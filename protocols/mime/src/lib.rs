@@ -1,1 +1,9 @@
-//! MIME messages as a stream of bytes: structure, header fields, decoded words.
+//! MIME messages: what they are made of, and what their texts say (RFC 5322, RFC 2045 to 2047, RFC 2231).
+//!
+//! Reads bytes from strangers, as they come, in memory that does not grow with the message. Knows nothing of
+//! IMAP, storage or display.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+mod part;
+
+pub use part::{Address, Content, ContentType, Description, Envelope, Part};

@@ -1,8 +1,9 @@
-//! Versioned records with numbered fields: the values of all tables.
+//! Versioned records with numbered fields: the values of all tables, and what they embed.
 //!
 //! A record is a version byte, then fields: a varint `number << 1 | kind`, then a varint (kind 0), or a varint
 //! length and bytes (kind 1). A field may repeat. Unknown fields are passed over, so that a field can be
 //! added without a new version; a record of a newer version than the reader knows is refused.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 /// Why a record cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,243 @@
+//! What a conversation asks of the door, and what it is told: the seam between IMAP and the server's state.
+//!
+//! Names of mailboxes are text here, never modified UTF-7. Messages are named by UID, never by number: numbers
+//! are the conversation's own affair.
+
+use crate::{fetch, search};
+use std::sync::Arc;
+use stoa_mailbox::{FlagChange, FlagNames, Numbering, Uid, UidSet, View};
+
+/// What a conversation asks. Every question but the first two needs an authenticated account.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// Answered with [`Answer::Authentication`].
+    Authenticate(stoa_sasl::Question),
+    /// The newest version of the selected mailbox; [`Answer::Done`].
+    Refresh,
+    /// All mailboxes the account may see; [`Answer::Mailboxes`].
+    Mailboxes,
+    /// Opens a mailbox, and lets go of the one that was open; [`Answer::Selected`]. After a refusal none is open.
+    Select {
+        /// Its name.
+        mailbox: String,
+        /// EXAMINE?
+        read_only: bool,
+    },
+    /// Lets go of the selected mailbox; [`Answer::Done`].
+    Unselect,
+    /// Counts of a mailbox; [`Answer::Status`].
+    Status {
+        /// Its name.
+        mailbox: String,
+    },
+    /// RFC 3501 §6.3.3; [`Answer::Done`].
+    Create {
+        /// Its name.
+        mailbox: String,
+    },
+    /// RFC 3501 §6.3.4; [`Answer::Done`].
+    Delete {
+        /// Its name.
+        mailbox: String,
+    },
+    /// RFC 3501 §6.3.5; [`Answer::Done`].
+    Rename {
+        /// Its name.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// RFC 3501 §6.3.6 and §6.3.7; [`Answer::Done`].
+    Subscribe {
+        /// Its name.
+        mailbox: String,
+        /// Or unsubscribe.
+        on: bool,
+    },
+    /// A message follows in `Step::Body`; [`Answer::Done`] or a refusal, after which no body may follow.
+    BeginAppend {
+        /// Where it goes.
+        mailbox: String,
+        /// With which flags.
+        flags: FlagNames,
+        /// INTERNALDATE in seconds since 1970, if the client gave one.
+        received: Option<i64>,
+        /// Its size in octets.
+        size: u64,
+    },
+    /// The message is complete: file it; [`Answer::Appended`].
+    EndAppend,
+    /// Forget the message; [`Answer::Done`].
+    AbortAppend,
+    /// COPY, or MOVE with `take`, from the selected mailbox; [`Answer::Copied`].
+    Copy {
+        /// Which messages.
+        uids: UidSet,
+        /// Where they go.
+        mailbox: String,
+        /// Take them out of the selected mailbox, too (RFC 6851).
+        take: bool,
+    },
+    /// Changes flags in the selected mailbox; [`Answer::Done`].
+    Store {
+        /// Which messages.
+        uids: UidSet,
+        /// Replace, add or remove.
+        change: FlagChange,
+        /// The flags named.
+        flags: FlagNames,
+    },
+    /// Removes messages of `uids`, or all, that are marked `\Deleted` in the selected mailbox; [`Answer::Done`].
+    Expunge {
+        /// Which messages; `None` means all.
+        uids: Option<UidSet>,
+    },
+}
+
+/// What the door replies.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// To [`Question::Authenticate`].
+    Authentication(stoa_sasl::Answer),
+    /// It is done; with the newest version of the selected mailbox, if one is selected.
+    Done(Option<Arc<View>>),
+    /// It was not done.
+    Refused(Refusal),
+    /// To [`Question::Mailboxes`], ascending by name, INBOX first.
+    Mailboxes(Arc<Vec<Mailbox>>),
+    /// To [`Question::Select`].
+    Selected(Selected),
+    /// To [`Question::Status`].
+    Status(Status),
+    /// To [`Question::EndAppend`].
+    Appended {
+        /// RFC 4315 §3.
+        uid_validity: u32,
+        /// The message's UID.
+        uid: Uid,
+        /// The newest version of the selected mailbox, if one is selected.
+        view: Option<Arc<View>>,
+    },
+    /// To [`Question::Copy`]: sources and copies in the same order; what was asked for and is not there any more is left out.
+    Copied {
+        /// Of the target.
+        uid_validity: u32,
+        /// The messages.
+        from: Vec<Uid>,
+        /// Their copies.
+        to: Vec<Uid>,
+        /// The newest version of the selected mailbox.
+        view: Option<Arc<View>>,
+    },
+    /// A [`Query`] was written to the peer.
+    Streamed,
+}
+
+/// Why something was not done: becomes a NO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What a program can act on.
+    pub code: Option<RefusalCode>,
+    /// What a person can act on.
+    pub text: String,
+}
+
+/// Response codes of RFC 3501 §7.1 and RFC 5530 §3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalCode {
+    /// The target does not exist, but can be made.
+    TryCreate,
+    /// No such mailbox.
+    NonExistent,
+    /// There is one of this name.
+    AlreadyExists,
+    /// Never possible.
+    Cannot,
+    /// It has others below it (RFC 9051 §7.1).
+    HasChildren,
+    /// The account has no right to it.
+    NoPerm,
+    /// No room.
+    OverQuota,
+    /// Some other limit.
+    Limit,
+    /// A message over the limit (RFC 7889).
+    TooBig,
+    /// For a while.
+    Unavailable,
+    /// Messages named are gone.
+    ExpungeIssued,
+    /// Our own fault.
+    ServerBug,
+}
+
+/// A mailbox in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Levels are separated by `/`.
+    pub name: String,
+    /// Such as `\Drafts` (RFC 6154).
+    pub special_use: Option<&'static str>,
+    /// Is it subscribed?
+    pub subscribed: bool,
+    /// False for a name that is only subscribed.
+    pub exists: bool,
+}
+
+/// An open mailbox.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// Its newest version.
+    pub view: Arc<View>,
+    /// Messages from this UID on were never shown as `\Recent`.
+    pub recent_from: Uid,
+    /// Opened by EXAMINE, or the account may not change it.
+    pub read_only: bool,
+}
+
+/// RFC 3501 §6.3.10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "named as the items on the wire")]
+pub struct Status {
+    pub messages: u32,
+    pub recent: u32,
+    pub unseen: u32,
+    pub uid_next: Uid,
+    pub uid_validity: u32,
+}
+
+/// What the door writes to the peer by itself, with the encoders of this crate.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// One FETCH response for each message, by [`fetch`].
+    Fetch {
+        /// Those of the numbering's view, without ghosts.
+        uids: UidSet,
+        /// What to write of each.
+        plan: fetch::Plan,
+        /// Numbers and flags as the client knows them.
+        numbering: Numbering,
+        /// For `\Recent`.
+        recent_from: Uid,
+    },
+    /// One SEARCH response, by [`search`].
+    Search {
+        /// What to look for.
+        program: search::Program,
+        /// Numbers and flags as the client knows them.
+        numbering: Numbering,
+        /// For RECENT, NEW and OLD.
+        recent_from: Uid,
+        /// UIDs in the response, or numbers.
+        by_uid: bool,
+    },
+}
+
+/// What happens elsewhere and concerns a conversation.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The selected mailbox has a newer version.
+    Changed(Arc<View>),
+    /// The selected mailbox was deleted.
+    Gone,
+}
