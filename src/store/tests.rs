@@ -4,7 +4,7 @@ use super::engine::memory::{Fault, Memory};
 use super::engine::rocksdb::{Rocks, RocksConfig};
 use super::*;
 use std::collections::{HashMap, HashSet};
-use stoa_mailbox::{FlagChange, Flags, SystemFlag, Uid, UidSet};
+use stoa_mailbox::{FlagChange, FlagNames, Flags, SystemFlag, Uid, UidSet};
 
 fn credential(id: u64, name: &str) -> Credential {
     Credential {
