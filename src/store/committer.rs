@@ -104,7 +104,8 @@ impl Committer {
 
     async fn watch(&mut self, place: Place) -> Result<watch::Receiver<Arc<View>>> {
         self.load_mailbox(place).await?;
-        self.mailboxes.get(&place).map(|(_, views)| views.subscribe()).ok_or(StoreError::Gone)
+        let alive = self.mailboxes.get(&place).filter(|(mailbox, _)| !mailbox.deleted);
+        alive.map(|(_, views)| views.subscribe()).ok_or(StoreError::Refused(super::Refusal::NoMailbox))
     }
 
     /// Commits and answers all; false after an uncertain commit.
@@ -170,7 +171,7 @@ impl Committer {
                 if !work.mailboxes.contains_key(&place)
                     && let Some(row) = self.load_mailbox(place).await?
                 {
-                    if let Some((mailbox, _)) = self.mailboxes.get(&place) {
+                    if let Some((mailbox, _)) = self.mailboxes.get(&place).filter(|(mailbox, _)| !mailbox.deleted) {
                         work.mailboxes.insert(place, mailbox.clone());
                     }
                     asserts.push((Table::Mailboxes, keys::mailbox(place.0, place.1), Some(row)));
@@ -185,6 +186,7 @@ impl Committer {
                 }
             }
             if reads.garbage > 0 {
+                self.load_dying(&mut work, &mut asserts).await?;
                 self.load_garbage(reads.garbage, &mut work, &mut asserts).await?;
             }
         }
@@ -210,6 +212,17 @@ impl Committer {
         Ok(self.mailboxes.get(&place).and_then(|(mailbox, _)| mailbox.row.clone()))
     }
 
+    /// The first mailbox that was deleted, as it is on disk: nobody else uses it, so it is not kept loaded.
+    async fn load_dying(&self, work: &mut Working, asserts: &mut Vec<(Table, Vec<u8>, Option<Bytes>)>) -> Result<()> {
+        let rows = self.engine.range(Table::Deleted, &[], &[u8::MAX; 13], 1).await?;
+        let Some(place) = rows.first().and_then(|(key, _)| keys::parse_mailbox(key)) else { return Ok(()) };
+        if let Some(mailbox) = Mailbox::load(self.engine.as_ref(), place).await? {
+            asserts.push((Table::Mailboxes, keys::mailbox(place.0, place.1), mailbox.row.clone()));
+            work.dying = Some((place, mailbox));
+        }
+        Ok(())
+    }
+
     async fn load_garbage(&self, limit: usize, work: &mut Working, asserts: &mut Vec<(Table, Vec<u8>, Option<Bytes>)>) -> Result<()> {
         for (key, row) in self.engine.range(Table::Garbage, &[], &[u8::MAX; 17], limit).await? {
             let Some((holder, message)) = keys::parse_message(&key) else { continue };
@@ -217,19 +230,28 @@ impl Committer {
             let in_use = !self.engine.range(Table::MessageRefs, &key, &keys::after(&key), 1).await?.is_empty();
             let stored = self.engine.get(Table::Messages, &key).await?;
             let body = stored.map(|row| Message::from_bytes(&row)).transpose()?.map(|m| m.body);
-            let mut garbage = Garbage { holder, message, in_use, body, blob: None };
-            if let (false, Some(body)) = (in_use, body) {
-                let references = self.engine.range(Table::BlobRefs, &body.hash, &keys::after(&body.hash), 2).await?;
-                if references.len() == 1 {
-                    let row = self.engine.get(Table::Blobs, &body.hash).await?;
-                    garbage.blob = row.as_ref().map(|row| Blob::from_bytes(row)).transpose()?;
-                    asserts.push((Table::Blobs, body.hash.to_vec(), row));
-                } else if work.garbage.iter().any(|other| other.body == Some(body)) {
-                    // Another message of this page holds the same body: it waits for the next page.
-                    continue;
-                }
+            work.garbage.push(Garbage { holder, message, in_use, body: body.filter(|_| !in_use), blob: None });
+        }
+        self.load_unneeded_blobs(work, asserts).await
+    }
+
+    /// A body goes with the first of its messages if all that refer to it are among this garbage.
+    async fn load_unneeded_blobs(&self, work: &mut Working, asserts: &mut Vec<(Table, Vec<u8>, Option<Bytes>)>) -> Result<()> {
+        let mut going: HashMap<keys::Hash, (usize, usize)> = HashMap::new();
+        for (place, garbage) in work.garbage.iter().enumerate() {
+            if let Some(body) = garbage.body {
+                going.entry(body.hash).or_insert((place, 0)).1 += 1;
             }
-            work.garbage.push(garbage);
+        }
+        for (hash, (first, count)) in going {
+            let references = self.engine.range(Table::BlobRefs, &hash, &keys::after(&hash), count + 1).await?;
+            if references.len() == count
+                && let Some(garbage) = work.garbage.get_mut(first)
+            {
+                let row = self.engine.get(Table::Blobs, &hash).await?;
+                garbage.blob = row.as_ref().map(|row| Blob::from_bytes(row)).transpose()?;
+                asserts.push((Table::Blobs, hash.to_vec(), row));
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 //! | `Blobs` row without `BlobRefs` | nobody needs the body any more | its holder's `Garbage` row is still there and leads to it |
 //! | `Messages` row without `MessageRefs` | expunged everywhere | a `Garbage` row leads to it |
 //! | `Garbage` row | a message may have lost its last reference | reclaimed in the background, any number of times |
-//! | `Mailboxes` row whose holder does not list it | the mailbox was deleted | its rows are dropped in the background |
+//! | `Deleted` row | the mailbox was deleted; its head says so, too | emptied and dropped in the background, slice by slice |
 //! | `Changes` rows at or below the head's packed mod-sequence | never | packing deletes them in the batch that moves the mark |
 //! | `Queue` row | accepted for another host, not yet handed over | synced before the 250; keeps its body by a `BlobRefs` row |
 
@@ -33,6 +33,8 @@ pub enum Table {
     Holders,
     /// `holder, mailbox` -> head: next UID, highest mod-sequence, keywords, packed mark.
     Mailboxes,
+    /// `holder, mailbox` -> nothing.
+    Deleted,
     /// `holder, mailbox, block` -> packed entries of UIDs `block * BLOCK_UIDS ..`.
     Segments,
     /// `holder, mailbox, mod-sequence` -> edits since the packed mark.
@@ -66,6 +68,7 @@ impl Table {
         Self::Credentials,
         Self::Holders,
         Self::Mailboxes,
+        Self::Deleted,
         Self::Segments,
         Self::Changes,
         Self::Vanished,
@@ -88,6 +91,7 @@ impl Table {
             Self::Credentials => "credentials",
             Self::Holders => "holders",
             Self::Mailboxes => "mailboxes",
+            Self::Deleted => "deleted",
             Self::Segments => "segments",
             Self::Changes => "changes",
             Self::Vanished => "vanished",
@@ -146,7 +150,7 @@ pub fn credential(holder: HolderId, credential: u64) -> Vec<u8> {
     Key::default().u64(holder.0).u64(credential).0
 }
 
-/// `Mailboxes`, and the first part of a mailbox's keys.
+/// `Mailboxes` and `Deleted`, and the first part of a mailbox's keys.
 pub fn mailbox(holder: HolderId, mailbox: MailboxId) -> Vec<u8> {
     Key::default().u64(holder.0).u32(mailbox.0).0
 }
@@ -202,6 +206,12 @@ pub fn after(prefix: &[u8]) -> Vec<u8> {
 /// The big-endian number at the end of a key.
 pub fn last_u64(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The place of a `Deleted` key.
+pub fn parse_mailbox(key: &[u8]) -> Option<(HolderId, MailboxId)> {
+    let (holder, mailbox) = key.split_first_chunk()?;
+    Some((HolderId(u64::from_be_bytes(*holder)), MailboxId(u32::from_be_bytes(mailbox.try_into().ok()?))))
 }
 
 /// The `holder, message` of a `Garbage` key.

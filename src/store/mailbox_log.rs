@@ -36,13 +36,15 @@ pub(super) struct Mailbox {
     pub dirty: BTreeSet<u32>,
     /// Messages from here on were never shown as `\Recent`.
     pub recent_from: Uid,
+    /// Nobody may use it any more; it is emptied in the background.
+    pub deleted: bool,
 }
 
 impl Mailbox {
     pub fn new(uid_validity: u32) -> Self {
         let view = Arc::new(View::empty(uid_validity));
         let packed = view.highest_modseq;
-        Self { view, row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from: 1 }
+        Self { view, row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from: 1, deleted: false }
     }
 
     /// Moves to the next version and writes what that needs.
@@ -106,7 +108,8 @@ impl Mailbox {
             .u64(2, self.view.uid_next.into())
             .u64(3, self.view.highest_modseq)
             .u64(4, self.packed)
-            .u64(5, self.recent_from.into());
+            .u64(5, self.recent_from.into())
+            .u64(7, self.deleted.into());
         for keyword in self.view.keywords.iter() {
             record = record.str(6, keyword);
         }
@@ -131,6 +134,7 @@ impl Mailbox {
         let (uid_next, highest) = (record.u32(2)?.unwrap_or(1), record.u64(3)?.unwrap_or(1));
         let packed = record.u64(4)?.unwrap_or(1);
         let recent_from = record.u32(5)?.unwrap_or(1);
+        let deleted = record.u64(7)?.unwrap_or(0) != 0;
         let keywords = record.all_bytes(6)?.map(|k| String::from_utf8_lossy(k).into_owned()).collect();
         let uid_validity = record.u32(1)?.unwrap_or(1);
         let mut entries = Vec::new();
@@ -138,7 +142,7 @@ impl Mailbox {
             entries_from_bytes(&segment, &mut entries)?;
         }
         let view = View::restore(uid_validity, uid_next, packed, keywords, entries);
-        let mut mailbox = Self { view: Arc::new(view), row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from };
+        let mut mailbox = Self { view: Arc::new(view), row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from, deleted };
         for (_, change) in all(engine, Table::Changes, place, keys::change(place.0, place.1, packed + 1)).await? {
             let edits = edits_from_bytes(&change)?;
             edits.iter().for_each(|edit| mailbox.mark_dirty(edit));

@@ -125,10 +125,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens what the engine holds, and starts the committer on the current runtime. `now` in seconds.
+    /// Opens what the engine holds, and starts the committer on the current runtime.
     pub async fn open(engine: Arc<dyn Engine>) -> Result<Self> {
         check_format(engine.as_ref()).await?;
-        sweep_staged(engine.as_ref()).await?;
+        sweep_staged(engine.as_ref(), &[u8::MAX; 17]).await?;
         let (requests, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (failed_sender, failed) = watch::channel(false);
         let queue = Arc::new(Notify::new());
@@ -222,6 +222,11 @@ impl Store {
         rows.iter().map(|(key, row)| Ok((keys::last_u64(key).unwrap_or(0), Queued::from_bytes(row)?))).collect()
     }
 
+    /// Drops bodies that began to come before this time, in seconds since 1970, and that no change used.
+    pub async fn sweep(&self, before: i64) -> Result<()> {
+        sweep_staged(self.engine.as_ref(), &before.to_be_bytes()).await
+    }
+
     /// Drops what nothing refers to any more; returns how many messages went.
     pub async fn reclaim(&self) -> Result<usize> {
         let mut all = 0;
@@ -229,7 +234,7 @@ impl Store {
             match self.commit(Change::Reclaim { limit: RECLAIM_BATCH }).await? {
                 Outcome::Reclaimed { messages, more } => {
                     all += messages;
-                    if !more || messages == 0 {
+                    if !more {
                         return Ok(all);
                     }
                 }
@@ -249,10 +254,10 @@ async fn check_format(engine: &dyn Engine) -> Result<()> {
     apply(engine, batch, Sync::Now).await
 }
 
-/// Drops bodies that were being received when the last process ended.
-async fn sweep_staged(engine: &dyn Engine) -> Result<()> {
+/// Drops staged bodies whose number, which begins with the time, is below `end`.
+async fn sweep_staged(engine: &dyn Engine, end: &[u8]) -> Result<()> {
     loop {
-        let rows = engine.range(Table::Staging, &[], &[u8::MAX; 17], PAGE).await?;
+        let rows = engine.range(Table::Staging, &[], end, PAGE).await?;
         let mut batch = Batch::default();
         for (key, _) in &rows {
             if let Ok(staging) = key.as_ref().try_into() {

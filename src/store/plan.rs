@@ -22,6 +22,8 @@ pub(super) struct Working {
     pub mailboxes: HashMap<Place, Mailbox>,
     pub rows: HashMap<(Table, Vec<u8>), Option<Bytes>>,
     pub garbage: Vec<Garbage>,
+    /// A mailbox that was deleted and still has rows.
+    pub dying: Option<(Place, Mailbox)>,
     /// Mailboxes that are gone after the batch.
     pub deleted: Vec<Place>,
     /// The queue has a new message.
@@ -35,7 +37,7 @@ pub(super) struct Garbage {
     pub message: MessageId,
     pub in_use: bool,
     pub body: Option<BodyRef>,
-    /// The body's row, if no other message refers to it.
+    /// The body's row, if it goes with this message.
     pub blob: Option<Blob>,
 }
 
@@ -182,16 +184,13 @@ fn delete_mailbox(work: &mut Working, place: Place, name: &str, batch: &mut Batc
         return Err(Refusal::NoMailbox);
     }
     tree.delete(name)?;
+    // However many messages it holds: their entries go slice by slice, in the background.
     if let Some(mut mailbox) = work.mailboxes.remove(&place) {
-        let all: Vec<Entry> = mailbox.view.iter().copied().collect();
-        expunge(&mut mailbox, place, &all, batch);
+        mailbox.deleted = true;
+        mailbox.commit(place, &[], batch);
     }
+    batch.put(Table::Deleted, keys::mailbox(place.0, place.1), Vec::new());
     work.deleted.push(place);
-    let rows = keys::mailbox(place.0, place.1);
-    for table in [Table::Segments, Table::Changes, Table::Vanished] {
-        batch.delete_range(table, rows.clone(), keys::after(&rows));
-    }
-    batch.delete(Table::Mailboxes, rows);
     batch.put(Table::Holders, keys::holder(place.0), tree.to_bytes());
     work.holders.insert(place.0, tree);
     Ok(Outcome::Done)
@@ -370,6 +369,7 @@ fn expunge(mailbox: &mut Mailbox, place: Place, gone: &[Entry], batch: &mut Batc
 }
 
 fn reclaim(work: &mut Working, limit: usize, batch: &mut Batch) -> Outcome {
+    let emptying = work.dying.take().is_some_and(|(place, mailbox)| empty(place, mailbox, limit, batch));
     let mut messages = 0;
     for garbage in &work.garbage {
         let key = keys::message(garbage.holder, garbage.message);
@@ -387,5 +387,22 @@ fn reclaim(work: &mut Working, limit: usize, batch: &mut Batch) -> Outcome {
             }
         }
     }
-    Outcome::Reclaimed { messages, more: work.garbage.len() >= limit }
+    Outcome::Reclaimed { messages, more: emptying || work.garbage.len() >= limit }
+}
+
+/// Takes so many entries out of a deleted mailbox, or its last rows; their messages become garbage. Always leaves
+/// something more to reclaim.
+fn empty(place: Place, mut mailbox: Mailbox, limit: usize, batch: &mut Batch) -> bool {
+    let slice: Vec<Entry> = mailbox.view.iter().take(limit).copied().collect();
+    if !slice.is_empty() {
+        expunge(&mut mailbox, place, &slice, batch);
+        return true;
+    }
+    let rows = keys::mailbox(place.0, place.1);
+    for table in [Table::Segments, Table::Changes, Table::Vanished] {
+        batch.delete_range(table, rows.clone(), keys::after(&rows));
+    }
+    batch.delete(Table::Mailboxes, rows.clone());
+    batch.delete(Table::Deleted, rows);
+    true
 }

@@ -241,9 +241,24 @@ async fn a_body_that_no_change_used_is_swept_at_the_next_start() {
     writer.write(&vec![1; CHUNK_BYTES * 3]).await.unwrap();
     let rows = async |table| engine.range(table, &[], &[255; 30], 100).await.unwrap().len();
     assert_eq!((rows(Table::Chunks).await, rows(Table::Staging).await), (2, 1));
+    store.sweep(5).await.unwrap();
+    assert_eq!((rows(Table::Chunks).await, rows(Table::Staging).await), (2, 1), "it is still coming");
     drop((writer, store));
     Store::open(Arc::new(engine.clone())).await.unwrap();
     assert_eq!((rows(Table::Chunks).await, rows(Table::Staging).await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_body_that_came_long_ago_and_was_never_used_is_swept() {
+    let engine = Memory::new();
+    let (store, _) = with_account(engine.clone()).await;
+    for now in [5, 100] {
+        let mut writer = store.write_body(now);
+        writer.write(&vec![1; CHUNK_BYTES * 3]).await.unwrap();
+    }
+    store.sweep(100).await.unwrap();
+    let rows = async |table| engine.range(table, &[], &[255; 30], 100).await.unwrap().len();
+    assert_eq!((rows(Table::Chunks).await, rows(Table::Staging).await), (2, 1));
 }
 
 /// Opens the mailbox anew from its rows, and compares it with the view that grew change by change.
@@ -294,6 +309,32 @@ async fn mailboxes_are_made_renamed_and_deleted_with_their_mail() {
     assert!(view(&store, place(&store, holder, "c/b").await).await.uid_validity > old);
     store.commit(Change::Subscribe { holder, name: "c/b".into(), on: true }).await.unwrap();
     assert!(store.holder(holder).await.unwrap().unwrap().subscriptions.contains("c/b"));
+}
+
+#[tokio::test]
+async fn a_deleted_mailbox_is_emptied_slice_by_slice_however_large() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    store.commit(Change::CreateMailbox { holder: inbox.0, name: "big".into(), special_use: None, now: 2_000 }).await.unwrap();
+    let big = place(&store, inbox.0, "big").await;
+    let count = RECLAIM_BATCH * 2 + 7;
+    for _ in 0..count {
+        deliver(&store, b"the same body", big).await.unwrap();
+    }
+    deliver(&store, b"the same body", inbox).await.unwrap();
+    let mut views = store.watch(big).await.unwrap();
+    views.mark_unchanged();
+    store.commit(Change::DeleteMailbox { place: big, name: "big".into() }).await.unwrap();
+    assert!(views.changed().await.is_err(), "whoever follows it is told that it is gone");
+    // A crash between two slices: the next process goes on.
+    store.commit(Change::Reclaim { limit: RECLAIM_BATCH }).await.unwrap();
+    let store = Store::open(Arc::new(engine.clone())).await.unwrap();
+    assert!(matches!(deliver(&store, b"y", big).await, Err(StoreError::Refused(Refusal::NoMailbox))));
+    store.reclaim().await.unwrap();
+    let rows = async |table| engine.range(table, &[], &[255; 60], 10_000).await.unwrap().len();
+    assert_eq!((rows(Table::Messages).await, rows(Table::MessageRefs).await, rows(Table::Garbage).await), (1, 1, 0));
+    assert_eq!((rows(Table::Deleted).await, rows(Table::Blobs).await, rows(Table::Mailboxes).await), (0, 1, 6));
+    assert_eq!(read(&store, inbox, 1).await.len(), b"the same body".len() + 16);
 }
 
 /// Two stores are two processes: each loads what the other changed when its asserts fail.
