@@ -4,6 +4,20 @@
 //! IMAP, storage or display.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod address;
+pub mod charset;
+pub mod content;
+pub mod date;
+pub mod header;
+pub mod limits;
+mod line;
+pub mod parameters;
 mod part;
+mod scanner;
+mod structured;
+pub mod transfer;
+pub mod words;
 
+pub use parameters::parameter;
 pub use part::{Address, Content, ContentType, Description, Envelope, Part};
+pub use scanner::{Scanned, Scanner};
