@@ -104,7 +104,7 @@ mod tests {
     fn fields_of_a_block() {
         let block = b"From me Mon Jan 1 00:00:00\r\nA: 1\r\nnot a field\r\nB : x\r\n y\n\tz\r\nC:\r\n\r\nD: body\r\n";
         let found: Vec<_> = fields(block).map(|field| (field.name.to_vec(), field.value().into_owned(), field.range)).collect();
-        let want = [(b"A".to_vec(), b"1".to_vec(), 28..34), (b"B".to_vec(), b"x y\tz".to_vec(), 47..60), (b"C".to_vec(), vec![], 60..64)];
+        let want = [(b"A".to_vec(), b"1".to_vec(), 28..34), (b"B".to_vec(), b"x y\tz".to_vec(), 47..61), (b"C".to_vec(), vec![], 61..65)];
         assert_eq!(found, want);
     }
 
