@@ -7,7 +7,7 @@ use crate::address;
 use crate::header::{Field, fields};
 use crate::limits::LANGUAGES_MAX;
 use crate::parameters;
-use crate::part::{Address, ContentType, Description, Envelope};
+use crate::part::{Address, ContentType, Description, Envelope, Parameters};
 use crate::structured::{Cursor, is_token};
 
 /// RFC 2045 §5.1: type "/" subtype *(";" parameter), unfolded. None if it does not begin so.
@@ -23,7 +23,7 @@ pub fn content_type(value: &[u8]) -> Option<ContentType> {
 }
 
 /// RFC 2183 §2: disposition-type *(";" disposition-parm), unfolded. None if it does not begin so.
-pub fn disposition(value: &[u8]) -> Option<(String, Vec<(String, Vec<u8>)>)> {
+pub fn disposition(value: &[u8]) -> Option<(String, Parameters)> {
     let mut cursor = Cursor::new(value);
     let kind = token(&mut cursor)?;
     Some((kind, parameters::read(&mut cursor)))

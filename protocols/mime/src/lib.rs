@@ -19,5 +19,5 @@ pub mod transfer;
 pub mod words;
 
 pub use parameters::parameter;
-pub use part::{Address, Content, ContentType, Description, Envelope, Part};
+pub use part::{Address, Content, ContentType, Description, Envelope, Parameters, Part};
 pub use scanner::{Scanned, Scanner};

@@ -4,11 +4,12 @@
 //! semicolons after quotes, RFC 2047 words where RFC 2231 belongs. Past [`PARAMETERS_MAX`] nothing is read.
 
 use crate::limits::PARAMETERS_MAX;
+use crate::part::Parameters;
 use crate::structured::{Cursor, is_space};
 use crate::{charset, words};
 
 /// RFC 2045 §5.1: *(";" attribute "=" value); names in lower case, values without quotes and backslashes.
-pub(crate) fn read(cursor: &mut Cursor) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn read(cursor: &mut Cursor) -> Parameters {
     let mut parameters = Vec::new();
     while cursor.peek().is_some() && parameters.len() < PARAMETERS_MAX {
         cursor.skip_space();

@@ -33,6 +33,9 @@ pub enum Content {
     Message(Box<Part>),
 }
 
+/// Names in lower case with raw values, quotes and backslashes removed, in order (RFC 2045 §5.1).
+pub type Parameters = Vec<(String, Vec<u8>)>;
+
 /// RFC 2045 §5.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentType {
@@ -40,8 +43,8 @@ pub struct ContentType {
     pub kind: String,
     /// Such as `plain`, in lower case.
     pub subtype: String,
-    /// Names in lower case with raw values, quotes and backslashes removed, in order.
-    pub parameters: Vec<(String, Vec<u8>)>,
+    /// See [`Parameters`] and [`crate::parameter`], which makes text of them.
+    pub parameters: Parameters,
 }
 
 /// Fields of a part's header besides Content-Type, where they are there; of a message also its envelope.
@@ -56,7 +59,7 @@ pub struct Description {
     /// Content-MD5.
     pub md5: Option<Vec<u8>>,
     /// Content-Disposition (RFC 2183): its kind in lower case, and parameters as of [`ContentType`].
-    pub disposition: Option<(String, Vec<(String, Vec<u8>)>)>,
+    pub disposition: Option<(String, Parameters)>,
     /// Content-Language (RFC 3282): its tags.
     pub languages: Vec<String>,
     /// Content-Location (RFC 2557).
