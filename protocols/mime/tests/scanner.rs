@@ -211,3 +211,62 @@ proptest! {
         check(&scan(&message).part, 0..message.len() as u64);
     }
 }
+
+/// A message to be written, and so known beforehand.
+#[derive(Debug, Clone)]
+enum Plan {
+    Text(String),
+    Multipart(Vec<Plan>),
+    Message(Box<Plan>),
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let text = "([a-z]{0,5}|-|--|--b|\r\n){0,6}".prop_map(Plan::Text);
+    text.prop_recursive(4, 20, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(Plan::Multipart),
+            inner.prop_map(|plan| Plan::Message(Box::new(plan))),
+        ]
+    })
+}
+
+/// Writes it as a well-formed message whose boundaries, of one length, are all different.
+fn write(plan: &Plan, boundaries: &mut u32, out: &mut String) {
+    match plan {
+        Plan::Text(text) => *out += &format!("Subject: text\r\n\r\n{text}"),
+        Plan::Message(inner) => {
+            *out += "Content-Type: message/rfc822\r\n\r\n";
+            write(inner, boundaries, out);
+        }
+        Plan::Multipart(parts) => {
+            *boundaries += 1;
+            let boundary = format!("b{boundaries:05}");
+            *out += &format!("Content-Type: multipart/mixed;\r\n boundary=\"{boundary}\"\r\n\r\npreamble");
+            for part in parts {
+                *out += &format!("\r\n--{boundary}\r\n");
+                write(part, boundaries, out);
+            }
+            *out += &format!("\r\n--{boundary}--\r\nepilogue");
+        }
+    }
+}
+
+fn read_back(message: &[u8], part: &Part) -> Plan {
+    match &part.content {
+        Content::Leaf => Plan::Text(String::from_utf8_lossy(&message[part.body.start as usize..part.body.end as usize]).into_owned()),
+        Content::Multipart(parts) => Plan::Multipart(parts.iter().map(|part| read_back(message, part)).collect()),
+        Content::Message(inner) => Plan::Message(Box::new(read_back(message, inner))),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+    #[test]
+    fn what_was_written_is_found(plan in plans()) {
+        let mut message = String::new();
+        write(&plan, &mut 0, &mut message);
+        let found = read_back(message.as_bytes(), &scan(message.as_bytes()).part);
+        prop_assert_eq!(format!("{found:?}"), format!("{plan:?}"));
+    }
+}
