@@ -11,7 +11,8 @@ pub const PART_HEADER_KEPT_BYTES_MAX: usize = 16 * 1024;
 /// Kept of the headers of all other parts together: a kilobyte for each, of which some 200 bytes are used.
 pub const PART_HEADERS_KEPT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Parts in all. Digests of busy lists come to some hundred.
+/// Parts that are looked for; what stands in for the missing parts of a multipart is not counted. Digests of busy lists come
+/// to some hundred.
 pub const PARTS_MAX: usize = 1000;
 
 /// Parts within parts. Those who print, store or drop parts may use recursion up to here.

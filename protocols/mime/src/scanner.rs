@@ -4,10 +4,10 @@
 //! parts, one header block and the head of one line: what it holds is bounded by [`crate::limits`], and each byte is
 //! looked at a few times at most. RFC 2046 §5.1 and §5.2.1, RFC 5322 §2.1, RFC 6532 §3.7.
 //!
-//! What breaks the rules: an outer delimiter, or the end, ends all within. A multipart without a single delimiter has
-//! one part of plain text, all of its body, so that its text can be read and IMAP's grammar is kept. A leaf is never
-//! `multipart/*`, `message/rfc822` or `message/global`: where such a part lies too deep, past the number of parts,
-//! has no usable boundary or is a message in base64 or quoted-printable, it is `application/octet-stream`.
+//! What breaks the rules: an outer delimiter, or the end, ends all within. A multipart without a usable boundary, or with no
+//! delimiter at all, has one part of plain text, all of its body, so that its text can be read and IMAP's grammar is kept.
+//! A leaf is never `multipart/*`, `message/rfc822` or `message/global`: such a part that lies too deep or past the number
+//! of parts, and a message in base64 or quoted-printable, is `application/octet-stream`.
 //! Parts past [`PARTS_MAX`] belong to the epilogue.
 
 use memchr::memchr;
@@ -72,7 +72,12 @@ struct Open {
 #[derive(Debug)]
 enum Holds {
     Leaf,
-    Multipart { boundary: Vec<u8>, parts: Vec<Part>, is_over: bool },
+    /// Once it is over, or if it has no boundary, nothing delimits its parts.
+    Multipart {
+        boundary: Vec<u8>,
+        parts: Vec<Part>,
+        is_over: bool,
+    },
     Message(Option<Box<Part>>),
 }
 
@@ -272,10 +277,12 @@ impl Open {
         // RFC 2045 §6.4 allows no other encoding for a multipart; one that is claimed is not there.
         let is_encoded = !matches!(self.description.encoding.as_deref(), None | Some("7bit" | "8bit" | "binary"));
         match (self.content_type.kind.as_str(), self.content_type.subtype.as_str()) {
-            ("multipart", _) => match self.boundary() {
-                Some(boundary) if may_hold => self.holds = Holds::Multipart { boundary, parts: Vec::new(), is_over: false },
-                _ => self.content_type = opaque(),
-            },
+            ("multipart", _) if may_hold => {
+                let boundary = self.boundary();
+                let is_over = boundary.is_none();
+                self.holds = Holds::Multipart { boundary: boundary.unwrap_or_default(), parts: Vec::new(), is_over };
+            }
+            ("multipart", _) => self.content_type = opaque(),
             ("message", "rfc822" | "global") if may_hold && !is_encoded => self.holds = Holds::Message(None),
             ("message", "rfc822" | "global") => self.content_type = opaque(),
             _ => {}

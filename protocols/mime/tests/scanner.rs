@@ -65,7 +65,7 @@ fn shapes() {
         ("Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nA: c\r\n\r\nx\r\n--b\r\nContent-Type: text/html\r\n\r\ny\r\n--b--".into(), "multipart/digest 10[message/rfc822 3[text/plain A: c//|x 1], text/html Content-Type: text/html//|y 1]"),
         ("Content-Type: multipart/digest; boundary=b\r\n\r\n--b".into(), "multipart/digest 1[message/rfc822 0[text/plain | 0]]"),
         // No boundary, no delimiter, no sense.
-        ("Content-Type: multipart/mixed\n\nx".into(), "application/octet-stream Content-Type: multipart/mixed%%|x 1"),
+        ("Content-Type: multipart/mixed\n\nx".into(), "multipart/mixed 1[text/plain |x 1]"),
         (format!("{multipart}x\r\n"), "multipart/mixed 1[text/plain |x/ 1]"),
         ("Content-Type: nonsense\n\nx".into(), "text/plain Content-Type: nonsense%%|x 1"),
     ];
