@@ -1,11 +1,24 @@
 //! IMAP, the server's side, without a socket (RFC 3501).
 //!
-//! So far it knows how mailbox names are written; commands and responses are not here yet.
+//! A [`Server`] is one conversation: bytes from strangers go in, responses and questions to the door come out.
+//! It knows grammar, order, limits, framing and message numbers; it knows nothing of accounts, storage or the disk.
+//! Extensions: LITERAL+, SASL-IR, ID, ENABLE, IDLE, NAMESPACE, UIDPLUS, MOVE, UNSELECT, SPECIAL-USE, CHILDREN,
+//! APPENDLIMIT. One file of `commands/` holds one command; a table there names them all.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod commands;
 pub mod fetch;
+mod frame;
+mod grammar;
+mod limits;
 pub mod names;
+mod opened;
+mod pattern;
 mod questions;
+mod response;
 pub mod search;
+mod server;
+mod write;
 
 pub use questions::{Answer, Event, Mailbox, Query, Question, Refusal, RefusalCode, Selected, Status};
+pub use server::{Config, Server};

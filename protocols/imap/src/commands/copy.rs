@@ -1,0 +1,61 @@
+//! COPY (RFC 3501 §6.4.7) and MOVE (RFC 6851), with COPYUID (RFC 4315 §3).
+
+use super::{Asked, Running, mailbox_name, refusal, resolve};
+use crate::questions::{Answer, Question};
+use crate::response::Response;
+use crate::server::{Server, State};
+use imap_types::mailbox::Mailbox;
+use imap_types::sequence::SequenceSet;
+use stoa_mailbox::Uid;
+
+/// RFC 3501 §9: "COPY" SP sequence-set SP mailbox; RFC 6851 §6: "MOVE" with the same
+pub(super) fn copy(server: &mut Server, running: Running, set: &SequenceSet, mailbox: &Mailbox<'_>, take: bool) {
+    let mailbox = match mailbox_name(mailbox) {
+        Ok(mailbox) => mailbox,
+        Err(response) => return server.respond(&running.tag, &response),
+    };
+    if take && matches!(&server.state, State::Selected(opened) if opened.read_only) {
+        return server.finish(&running, &Response::MAILBOX_READ_ONLY);
+    }
+    if let Some((running, uids)) = resolve(server, running, set) {
+        server.ask(Question::Copy { uids, mailbox, take }, Asked::Copy(running, take));
+    }
+}
+
+/// The door has answered. RFC 6851 §4.3: COPYUID comes before the messages go.
+pub(super) fn answered(server: &mut Server, running: &Running, take: bool, answer: Answer) {
+    let Answer::Copied { uid_validity, from, to, view } = answer else { return server.finish(running, &refusal(answer)) };
+    server.learn(view);
+    if from.is_empty() {
+        return server.finish(running, &Response::EXPUNGE_ISSUED);
+    }
+    let copied = Response::OK.code(format!("COPYUID {uid_validity} {} {}", runs(&from), runs(&to)));
+    if take {
+        copied.text("Moved").write(&mut server.out, "*");
+        return server.finish(running, &Response::OK);
+    }
+    server.finish(running, &copied);
+}
+
+/// RFC 4315 §4: uid-set, in the order given, since the n-th of one set goes with the n-th of the other.
+fn runs(uids: &[Uid]) -> String {
+    let mut runs: Vec<(Uid, Uid)> = Vec::new();
+    for &uid in uids {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(uid) => *last = uid,
+            _ => runs.push((uid, uid)),
+        }
+    }
+    let print = |(from, to): &(Uid, Uid)| if from == to { from.to_string() } else { format!("{from}:{to}") };
+    runs.iter().map(print).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_kept() {
+        assert_eq!(runs(&[3, 4, 5, 9, 1, 2, u32::MAX]), "3:5,9,1:2,4294967295");
+    }
+}

@@ -1,0 +1,76 @@
+//! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7): which mailboxes there are.
+
+use super::{Running, ask, mailbox_name};
+use crate::questions::Question;
+use crate::response::Response;
+use crate::server::Server;
+use imap_types::mailbox::Mailbox;
+
+/// RFC 3501 §9: "CREATE" SP mailbox. A separator at the end only says that there will be others below (§6.3.3).
+pub(super) fn create(server: &mut Server, running: Running, mailbox: &Mailbox<'_>) {
+    let question = mailbox_name(mailbox).and_then(new_name).and_then(|mailbox| match mailbox.as_str() {
+        "INBOX" => Err(Response::INBOX_STAYS),
+        _ => Ok(Question::Create { mailbox }),
+    });
+    proceed(server, running, question);
+}
+
+/// RFC 3501 §9: "DELETE" SP mailbox
+pub(super) fn delete(server: &mut Server, running: Running, mailbox: &Mailbox<'_>) {
+    let question = mailbox_name(mailbox).and_then(|mailbox| match mailbox.as_str() {
+        "INBOX" => Err(Response::INBOX_STAYS),
+        _ => Ok(Question::Delete { mailbox }),
+    });
+    proceed(server, running, question);
+}
+
+/// RFC 3501 §9: "RENAME" SP mailbox SP mailbox. INBOX can be renamed: its messages move (§6.3.5).
+pub(super) fn rename(server: &mut Server, running: Running, from: &Mailbox<'_>, to: &Mailbox<'_>) {
+    let question = mailbox_name(from).and_then(|from| {
+        let to = mailbox_name(to).and_then(new_name)?;
+        if to == "INBOX" { Err(Response::INBOX_STAYS) } else { Ok(Question::Rename { from, to }) }
+    });
+    proceed(server, running, question);
+}
+
+/// RFC 3501 §9: ("SUBSCRIBE" / "UNSUBSCRIBE") SP mailbox
+pub(super) fn subscribe(server: &mut Server, running: Running, mailbox: &Mailbox<'_>, on: bool) {
+    let question = mailbox_name(mailbox).map(|mailbox| Question::Subscribe { mailbox, on });
+    proceed(server, running, question);
+}
+
+fn proceed(server: &mut Server, running: Running, question: Result<Question, Response>) {
+    match question {
+        Ok(question) => ask(server, running, question),
+        Err(response) => server.respond(&running.tag, &response),
+    }
+}
+
+/// A name that a mailbox may be given: no empty level, nothing that LIST would take for a pattern, nothing unprintable.
+fn new_name(name: String) -> Result<String, Response> {
+    let name = name.strip_suffix('/').map(str::to_owned).unwrap_or(name);
+    let good = name.split('/').all(|level| !level.is_empty()) && !name.contains(|c: char| c.is_control() || matches!(c, '*' | '%'));
+    if good { Ok(name) } else { Err(Response::UNUSABLE_NAME) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_for_new_mailboxes() {
+        let table = [
+            ("a", Some("a")),
+            ("a/", Some("a")),
+            ("a/b", Some("a/b")),
+            ("/", None),
+            ("a//b", None),
+            ("/a", None),
+            ("a*", None),
+            ("a\u{7}", None),
+        ];
+        for (name, expected) in table {
+            assert_eq!(new_name(name.to_owned()).ok().as_deref(), expected, "{name}");
+        }
+    }
+}

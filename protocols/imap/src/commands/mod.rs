@@ -1,0 +1,308 @@
+//! The commands: one file each, and the table that names them all.
+//!
+//! When a command is valid and whether its responses may carry EXPUNGE stands in the table as data and is checked
+//! here, once. What the codec parses comes to a command as a value; questions come back through [`Asked`].
+
+pub(crate) mod append;
+pub(crate) mod auth;
+mod copy;
+mod expunge;
+mod fetch;
+pub(crate) mod idle;
+mod list;
+mod mailboxes;
+mod search;
+mod select;
+pub(crate) mod small;
+mod starttls;
+mod status;
+mod store;
+
+use crate::grammar::Cursor;
+use crate::names;
+use crate::questions::{Answer, Question};
+use crate::response::Response;
+use crate::server::{Phase, Server, State};
+use imap_codec::CommandCodec;
+use imap_codec::decode::Decoder;
+use imap_types::command::CommandBody;
+use imap_types::mailbox::Mailbox;
+use imap_types::sequence::SequenceSet;
+use stoa_mailbox::UidSet;
+
+/// A command's name and when it is valid.
+struct Rule {
+    name: &'static str,
+    valid: Valid,
+    /// RFC 3501 §7.4.1: numbers must not change under FETCH, STORE and SEARCH.
+    expunge: bool,
+}
+
+/// RFC 3501 §6.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Valid {
+    Always,
+    BeforeLogin,
+    AfterLogin,
+    Selected,
+}
+
+use Valid::{AfterLogin, Always, BeforeLogin};
+
+#[rustfmt::skip]
+const RULES: [Rule; 36] = [
+    Rule { name: "CAPABILITY",   valid: Always,          expunge: true },
+    Rule { name: "NOOP",         valid: Always,          expunge: true },
+    Rule { name: "LOGOUT",       valid: Always,          expunge: false },
+    Rule { name: "ID",           valid: Always,          expunge: true },
+    Rule { name: "STARTTLS",     valid: BeforeLogin,     expunge: false },
+    Rule { name: "AUTHENTICATE", valid: BeforeLogin,     expunge: false },
+    Rule { name: "LOGIN",        valid: BeforeLogin,     expunge: false },
+    Rule { name: "ENABLE",       valid: AfterLogin,      expunge: true },
+    Rule { name: "NAMESPACE",    valid: AfterLogin,      expunge: true },
+    Rule { name: "SELECT",       valid: AfterLogin,      expunge: false },
+    Rule { name: "EXAMINE",      valid: AfterLogin,      expunge: false },
+    Rule { name: "CREATE",       valid: AfterLogin,      expunge: true },
+    Rule { name: "DELETE",       valid: AfterLogin,      expunge: true },
+    Rule { name: "RENAME",       valid: AfterLogin,      expunge: true },
+    Rule { name: "SUBSCRIBE",    valid: AfterLogin,      expunge: true },
+    Rule { name: "UNSUBSCRIBE",  valid: AfterLogin,      expunge: true },
+    Rule { name: "LIST",         valid: AfterLogin,      expunge: true },
+    Rule { name: "LSUB",         valid: AfterLogin,      expunge: true },
+    Rule { name: "STATUS",       valid: AfterLogin,      expunge: true },
+    Rule { name: "APPEND",       valid: AfterLogin,      expunge: true },
+    Rule { name: "IDLE",         valid: AfterLogin,      expunge: true },
+    Rule { name: "CHECK",        valid: Valid::Selected, expunge: true },
+    Rule { name: "CLOSE",        valid: Valid::Selected, expunge: false },
+    Rule { name: "UNSELECT",     valid: Valid::Selected, expunge: false },
+    Rule { name: "EXPUNGE",      valid: Valid::Selected, expunge: true },
+    Rule { name: "UID EXPUNGE",  valid: Valid::Selected, expunge: true },
+    Rule { name: "SEARCH",       valid: Valid::Selected, expunge: false },
+    Rule { name: "UID SEARCH",   valid: Valid::Selected, expunge: true },
+    Rule { name: "FETCH",        valid: Valid::Selected, expunge: false },
+    Rule { name: "UID FETCH",    valid: Valid::Selected, expunge: true },
+    Rule { name: "STORE",        valid: Valid::Selected, expunge: false },
+    Rule { name: "UID STORE",    valid: Valid::Selected, expunge: true },
+    Rule { name: "COPY",         valid: Valid::Selected, expunge: true },
+    Rule { name: "UID COPY",     valid: Valid::Selected, expunge: true },
+    Rule { name: "MOVE",         valid: Valid::Selected, expunge: true },
+    Rule { name: "UID MOVE",     valid: Valid::Selected, expunge: true },
+];
+
+/// The command in progress.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub tag: String,
+    /// May its responses carry EXPUNGE?
+    pub expunge: bool,
+    /// A UID command: FETCH responses name the UID.
+    pub by_uid: bool,
+}
+
+impl Running {
+    /// What comes while a client idles belongs to no command's arguments.
+    pub(crate) fn idle() -> Self {
+        Self { tag: String::new(), expunge: true, by_uid: false }
+    }
+}
+
+/// The question that is with the door.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Authentication(String, stoa_sasl::Exchange),
+    /// CREATE and others that end with the answer.
+    Plain(Running),
+    Idle(Running),
+    List(Running, list::Listing),
+    Select(Running),
+    /// The EXPUNGE of a CLOSE.
+    Close(Running),
+    /// And what the client is told then.
+    Unselect(Running, Response),
+    Status(Running, status::Request),
+    BeginAppend(append::Upload, bool),
+    EndAppend(Running),
+    AbortAppend(append::Upload),
+    CloseAfterAbort(Option<Response>),
+    Copy(Running, bool),
+    Store(Running, store::Change),
+    Seen(Running, fetch::Wanted),
+    Streamed(Running),
+}
+
+/// RFC 3501 §9: command = tag SP command-name … CRLF
+pub(crate) fn run(server: &mut Server, command: &[u8]) {
+    let mut cursor = Cursor::new(command);
+    let Some(tag) = cursor.tag() else {
+        return server.respond("*", &Response::BAD_SYNTAX.text("A command begins with a tag"));
+    };
+    let Some(name) = name(&mut cursor) else {
+        return server.respond(tag, &Response::BAD_SYNTAX);
+    };
+    let rule = match find(server, &name) {
+        Err(response) => return server.respond(tag, &response),
+        Ok(rule) => rule,
+    };
+    let running = Running { tag: tag.to_owned(), expunge: rule.expunge, by_uid: name.starts_with("UID ") };
+    match CommandCodec::new().decode(command) {
+        Ok((rest, command)) if rest.is_empty() => dispatch(server, running, command.body),
+        _ => server.respond(tag, &Response::BAD_ARGUMENTS),
+    }
+}
+
+fn name(cursor: &mut Cursor<'_>) -> Option<String> {
+    cursor.space().then_some(())?;
+    let mut name = cursor.word()?.to_ascii_uppercase();
+    if name == "UID" && cursor.space() {
+        name = format!("UID {}", cursor.word()?.to_ascii_uppercase());
+    }
+    Some(name)
+}
+
+fn find(server: &Server, name: &str) -> Result<&'static Rule, Response> {
+    let rule = RULES.iter().find(|rule| rule.name == name).ok_or(Response::UNKNOWN_COMMAND)?;
+    match (rule.valid, &server.state) {
+        (AfterLogin | Valid::Selected, State::NotAuthenticated) => Err(Response::LOG_IN_FIRST),
+        (BeforeLogin, State::Authenticated | State::Selected(_)) => Err(Response::LOGGED_IN_ALREADY),
+        (Valid::Selected, State::Authenticated) => Err(Response::SELECT_FIRST),
+        _ => Ok(rule),
+    }
+}
+
+fn dispatch(server: &mut Server, running: Running, body: CommandBody<'_>) {
+    match body {
+        CommandBody::Capability => small::capability(server, &running),
+        CommandBody::Noop | CommandBody::Check => small::noop(server, running),
+        CommandBody::Logout => small::logout(server, &running),
+        CommandBody::Id { .. } => small::id(server, &running),
+        CommandBody::Enable { .. } => small::enable(server, &running),
+        CommandBody::Namespace => small::namespace(server, &running),
+        CommandBody::StartTLS => starttls::starttls(server, &running),
+        CommandBody::Authenticate { mechanism, initial_response } => {
+            auth::authenticate(
+                server,
+                running.tag,
+                mechanism.as_ref(),
+                initial_response.as_ref().map(|secret| secret.declassify().as_ref()),
+            );
+        }
+        CommandBody::Login { username, password } => auth::login(server, running.tag, username.as_ref(), password.declassify().as_ref()),
+        CommandBody::Select { mailbox, parameters } if parameters.is_empty() => select::select(server, running, &mailbox, false),
+        CommandBody::Examine { mailbox, parameters } if parameters.is_empty() => select::select(server, running, &mailbox, true),
+        CommandBody::Close => select::close(server, running),
+        CommandBody::Unselect => select::unselect(server, running),
+        CommandBody::Create { mailbox } => mailboxes::create(server, running, &mailbox),
+        CommandBody::Delete { mailbox } => mailboxes::delete(server, running, &mailbox),
+        CommandBody::Rename { from, to } => mailboxes::rename(server, running, &from, &to),
+        CommandBody::Subscribe { mailbox } => mailboxes::subscribe(server, running, &mailbox, true),
+        CommandBody::Unsubscribe { mailbox } => mailboxes::subscribe(server, running, &mailbox, false),
+        CommandBody::List { reference, mailbox_wildcard } => list::list(server, running, &reference, &mailbox_wildcard, false),
+        CommandBody::Lsub { reference, mailbox_wildcard } => list::list(server, running, &reference, &mailbox_wildcard, true),
+        CommandBody::Status { mailbox, item_names } => status::status(server, running, &mailbox, &item_names),
+        CommandBody::Idle => idle::idle(server, running),
+        CommandBody::Expunge => expunge::expunge(server, running, None),
+        CommandBody::ExpungeUid { sequence_set } => expunge::expunge(server, running, Some(&sequence_set)),
+        CommandBody::Search { charset, criteria, .. } => {
+            search::search(server, running, charset.as_ref().map(AsRef::as_ref), criteria.as_ref())
+        }
+        CommandBody::Fetch { sequence_set, macro_or_item_names, modifiers, .. } if modifiers.is_empty() => {
+            fetch::fetch(server, running, &sequence_set, macro_or_item_names);
+        }
+        CommandBody::Store { sequence_set, kind, response, flags, modifiers, .. } if modifiers.is_empty() => {
+            store::store(server, running, &sequence_set, (kind, response), &flags);
+        }
+        CommandBody::Copy { sequence_set, mailbox, .. } => copy::copy(server, running, &sequence_set, &mailbox, false),
+        CommandBody::Move { sequence_set, mailbox, .. } => copy::copy(server, running, &sequence_set, &mailbox, true),
+        // Extensions that the codec knows and we do not offer.
+        _ => server.respond(&running.tag, &Response::NOT_SUPPORTED),
+    }
+}
+
+/// The door has answered.
+pub(crate) fn answered(server: &mut Server, answer: Answer) {
+    if !matches!(server.phase, Phase::Asked(_)) {
+        return;
+    }
+    let Phase::Asked(asked) = std::mem::replace(&mut server.phase, Phase::Command) else { return };
+    match asked {
+        Asked::Authentication(tag, exchange) => auth::answered(server, tag, exchange, answer),
+        Asked::Plain(running) => plain(server, &running, answer),
+        Asked::Idle(running) => idle::begun(server, running, answer),
+        Asked::List(running, listing) => list::answered(server, &running, &listing, answer),
+        Asked::Select(running) => select::answered(server, &running, answer),
+        Asked::Close(running) => select::expunged(server, running, answer),
+        Asked::Unselect(running, response) => server.respond(&running.tag, &response),
+        Asked::Status(running, request) => status::answered(server, &running, &request, answer),
+        Asked::BeginAppend(upload, synchronising) => append::begun(server, upload, synchronising, answer),
+        Asked::EndAppend(running) => append::filed(server, &running, answer),
+        Asked::AbortAppend(upload) => append::aborted(server, upload),
+        Asked::CloseAfterAbort(goodbye) => server.close(goodbye.as_ref()),
+        Asked::Copy(running, take) => copy::answered(server, &running, take, answer),
+        Asked::Store(running, change) => store::answered(server, &running, &change, answer),
+        Asked::Seen(running, wanted) => fetch::seen(server, running, wanted, answer),
+        Asked::Streamed(running) => plain(server, &running, answer),
+    }
+}
+
+fn plain(server: &mut Server, running: &Running, answer: Answer) {
+    let response = match answer {
+        Answer::Done(view) => {
+            server.learn(view);
+            Response::OK
+        }
+        Answer::Streamed => Response::OK,
+        other => refusal(other),
+    };
+    server.finish(running, &response);
+}
+
+/// What a client is told of anything but the answer hoped for; an answer to another question is our own fault.
+fn refusal(answer: Answer) -> Response {
+    if let Answer::Refused(refusal) = answer { refusal.into() } else { Response::LOCAL_ERROR }
+}
+
+/// Asks what ends the command with the answer.
+fn ask(server: &mut Server, running: Running, question: Question) {
+    server.ask(question, Asked::Plain(running));
+}
+
+/// RFC 3501 §5.1: INBOX is one name, however it is written.
+pub(crate) fn is_inbox(level: &str) -> bool {
+    level.eq_ignore_ascii_case("INBOX")
+}
+
+/// The name of a mailbox as text.
+fn mailbox_name(mailbox: &Mailbox<'_>) -> Result<String, Response> {
+    match mailbox {
+        Mailbox::Inbox => Ok("INBOX".to_owned()),
+        Mailbox::Other(other) => decode_name(other.as_ref()),
+    }
+}
+
+/// The name of a mailbox as text, from its wire form. Below INBOX the first level has one spelling, too.
+fn decode_name(wire: &[u8]) -> Result<String, Response> {
+    let name = names::decode(wire).ok_or(Response::BAD_NAME)?;
+    if name.is_empty() || name.len() > crate::limits::MAILBOX_NAME_BYTES_MAX {
+        return Err(Response::UNUSABLE_NAME);
+    }
+    Ok(match name.split_once('/') {
+        None if is_inbox(&name) => "INBOX".to_owned(),
+        Some((first, below)) if is_inbox(first) => format!("INBOX/{below}"),
+        _ => name,
+    })
+}
+
+/// The messages that a set names, or else an end of the command.
+///
+/// Messages that are gone but still have numbers are passed over; a set that names nothing else is answered with
+/// EXPUNGEISSUED (RFC 5530 §3), save in a UID command, where it is no error (RFC 3501 §6.4.8).
+fn resolve(server: &mut Server, running: Running, set: &SequenceSet) -> Option<(Running, UidSet)> {
+    let State::Selected(opened) = &server.state else { return None };
+    match opened.resolve(set, running.by_uid) {
+        Ok(uids) if !uids.is_empty() => return Some((running, uids)),
+        Ok(_) if running.by_uid || opened.numbering.is_empty() => server.finish(&running, &Response::NOTHING_TO_DO),
+        Ok(_) => server.finish(&running, &Response::EXPUNGE_ISSUED),
+        Err(_) => server.respond(&running.tag, &Response::NO_SUCH_NUMBER),
+    }
+    None
+}

@@ -1,0 +1,67 @@
+//! CAPABILITY, NOOP, CHECK, LOGOUT, ID, ENABLE and NAMESPACE: each is a line or two.
+
+use super::{Running, ask};
+use crate::questions::Question;
+use crate::response::Response;
+use crate::server::{Server, State};
+
+/// RFC 3501 §6.1.1.
+pub(super) fn capability(server: &mut Server, running: &Running) {
+    let line = format!("* CAPABILITY {}\r\n", capabilities(server));
+    server.out.extend_from_slice(line.as_bytes());
+    server.finish(running, &Response::OK);
+}
+
+/// What is offered now.
+pub(crate) fn capabilities(server: &Server) -> String {
+    let mut offers = vec!["IMAP4rev1".to_owned(), "LITERAL+".to_owned(), "ID".to_owned(), "ENABLE".to_owned()];
+    if server.is_authenticated() {
+        offers.extend(["IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "SPECIAL-USE", "CHILDREN"].map(str::to_owned));
+        // RFC 7889 §2.
+        offers.push(format!("APPENDLIMIT={}", server.config.message_bytes_max));
+        return offers.join(" ");
+    }
+    offers.push("SASL-IR".to_owned());
+    if server.tls.is_some() {
+        offers.extend(super::auth::mechanisms(server).map(|mechanism| format!("AUTH={}", mechanism.name())));
+    } else {
+        // RFC 3501 §6.2.3 and §11.1: no password in the clear.
+        offers.extend(server.config.tls_available.then(|| "STARTTLS".to_owned()));
+        offers.push("LOGINDISABLED".to_owned());
+    }
+    offers.join(" ")
+}
+
+/// RFC 3501 §6.1.2 and §6.4.1: asks for news of the selected mailbox.
+pub(super) fn noop(server: &mut Server, running: Running) {
+    if matches!(server.state, State::Selected(_)) {
+        return ask(server, running, Question::Refresh);
+    }
+    server.respond(&running.tag, &Response::OK);
+}
+
+/// RFC 3501 §6.1.3.
+pub(super) fn logout(server: &mut Server, running: &Running) {
+    Response::GOODBYE.write(&mut server.out, "*");
+    Response::LOGGED_OUT.write(&mut server.out, &running.tag);
+    server.close(None);
+}
+
+/// RFC 2971 §3.1. What the client says of itself is not used; our version is for accounts only.
+pub(super) fn id(server: &mut Server, running: &Running) {
+    let version = if server.is_authenticated() { concat!(" \"version\" \"", env!("CARGO_PKG_VERSION"), "\"") } else { "" };
+    server.out.extend_from_slice(format!("* ID (\"name\" \"Stoa\"{version})\r\n").as_bytes());
+    server.finish(running, &Response::OK);
+}
+
+/// RFC 5161 §3.1. Nothing that we offer has to be enabled; what is not known is passed over.
+pub(super) fn enable(server: &mut Server, running: &Running) {
+    server.out.extend_from_slice(b"* ENABLED\r\n");
+    server.finish(running, &Response::OK);
+}
+
+/// RFC 2342 §5: one personal namespace; the spaces stand in it.
+pub(super) fn namespace(server: &mut Server, running: &Running) {
+    server.out.extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    server.finish(running, &Response::OK);
+}

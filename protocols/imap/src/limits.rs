@@ -1,0 +1,29 @@
+//! The limits of a conversation, with unit and reason.
+
+/// Octets of a command with its literals before login: a stranger needs no more for AUTHENTICATE and LOGIN.
+pub(crate) const COMMAND_BYTES_BEFORE_LOGIN_MAX: usize = 8 * 1024;
+
+/// Octets of a command with its literals after login. RFC 7162 §4 asks for lines of 8192 octets at least; long
+/// lists of UIDs and searches for many addresses need more.
+pub(crate) const COMMAND_BYTES_MAX: usize = 64 * 1024;
+
+/// Literals of one command: a search names a few, a login two.
+pub(crate) const LITERALS_PER_COMMAND_MAX: usize = 64;
+
+/// Octets of one refused command that are read and dropped before login, so that the client sees the answer (RFC 7888 §5).
+pub(crate) const DROPPED_BYTES_BEFORE_LOGIN_MAX: u64 = 64 * 1024;
+
+/// The same after login: a message over the limit, sent without waiting.
+pub(crate) const DROPPED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// BADs in a row, or in all before login, until the connection is closed: the peer does not speak IMAP, or probes.
+pub(crate) const BAD_COMMANDS_MAX: u32 = 20;
+
+/// Octets of a mailbox name as text: well past what a person types, and it fits a key of the store.
+pub(crate) const MAILBOX_NAME_BYTES_MAX: usize = 1000;
+
+/// Octets of reference and pattern of LIST: matching costs their length times that of each name.
+pub(crate) const PATTERN_BYTES_MAX: usize = 1000;
+
+/// Octets of a keyword.
+pub(crate) const KEYWORD_BYTES_MAX: usize = 128;

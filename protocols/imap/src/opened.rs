@@ -1,0 +1,190 @@
+//! The selected mailbox as one client knows it: what its numbers mean, and what it has to be told
+//! (RFC 3501 §5.2, §7.4.1).
+//!
+//! Newer versions are kept until the end of a command, or told at once while the client idles. Trusts the door's
+//! versions; reads sets of numbers from strangers.
+
+use crate::commands::Running;
+use crate::response::Response;
+use crate::write::flag_list;
+use imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
+use std::sync::Arc;
+use stoa_mailbox::{Flags, Numbering, SystemFlag, Uid, UidSet, View};
+
+/// The selected mailbox.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub numbering: Numbering,
+    pub recent_from: Uid,
+    pub read_only: bool,
+    newer: Option<Arc<View>>,
+    /// How many keywords the client was told of.
+    keywords_told: usize,
+}
+
+/// Messages with news of their flags, by number and UID.
+pub(crate) type Flagged = Vec<(usize, Uid)>;
+
+impl Opened {
+    /// Just selected.
+    pub(crate) fn new(selected: crate::Selected) -> Self {
+        let keywords_told = selected.view.keywords.len();
+        let numbering = Numbering::new(selected.view);
+        Self { numbering, recent_from: selected.recent_from, read_only: selected.read_only, newer: None, keywords_told }
+    }
+
+    /// Takes a newer version; one that is older than what is known came late and is passed over.
+    pub(crate) fn learn(&mut self, view: Arc<View>) {
+        let newest = self.newer.as_ref().unwrap_or(self.numbering.view());
+        if view.highest_modseq >= newest.highest_modseq {
+            self.newer = Some(view);
+        }
+    }
+
+    /// Moves to the newest version and tells what a command allows; `choose` may add to the flags told, or leave some out.
+    pub(crate) fn tell(&mut self, out: &mut Vec<u8>, running: &Running, choose: impl FnOnce(&Self, Flagged) -> Flagged) {
+        if let Some(newer) = self.newer.take() {
+            self.numbering.advance(newer);
+        }
+        if self.numbering.view().keywords.len() != self.keywords_told {
+            self.keywords_told = self.numbering.view().keywords.len();
+            self.write_flags(out);
+        }
+        let news = self.numbering.tell(running.expunge);
+        for number in &news.expunged {
+            out.extend_from_slice(format!("* {number} EXPUNGE\r\n").as_bytes());
+        }
+        if let Some(exists) = news.exists {
+            out.extend_from_slice(format!("* {exists} EXISTS\r\n* {} RECENT\r\n", self.recent()).as_bytes());
+        }
+        for (number, uid) in choose(self, news.flagged) {
+            self.write_fetch_flags(out, number, uid, running.by_uid);
+        }
+    }
+
+    /// RFC 3501 §7.2.6 and §7.1: which flags there are and which can be set for good.
+    pub(crate) fn write_flags(&self, out: &mut Vec<u8>) {
+        let keywords = &self.numbering.view().keywords;
+        let system = SystemFlag::ALL.into_iter().fold(Flags::NONE, |all, flag| all.with(flag.into()));
+        let all = (0..keywords.len()).fold(system, |all, place| all.with(Flags::keyword(place)));
+        out.extend_from_slice(b"* FLAGS ");
+        flag_list(out, all, keywords, false);
+        out.extend_from_slice(b"\r\n");
+        let mut permanent = Vec::new();
+        if self.read_only {
+            permanent.extend_from_slice(b"()");
+        } else {
+            flag_list(&mut permanent, all, keywords, false);
+            permanent.pop();
+            permanent.extend_from_slice(b" \\*)");
+        }
+        let code = format!("PERMANENTFLAGS {}", String::from_utf8_lossy(&permanent));
+        let text = if self.read_only { "No flag can be changed" } else { "These are kept" };
+        Response::OK.code(code).text(text).write(out, "*");
+    }
+
+    fn write_fetch_flags(&self, out: &mut Vec<u8>, number: usize, uid: Uid, by_uid: bool) {
+        let Some(entry) = self.numbering.view().find(uid) else { return };
+        let uid_item = if by_uid { format!("UID {uid} ") } else { String::new() };
+        out.extend_from_slice(format!("* {number} FETCH ({uid_item}FLAGS ").as_bytes());
+        flag_list(out, entry.flags, &self.numbering.view().keywords, uid >= self.recent_from);
+        out.extend_from_slice(b")\r\n");
+    }
+
+    /// How many messages are `\Recent`.
+    pub(crate) fn recent(&self) -> usize {
+        let view = self.numbering.view();
+        view.len() - view.position(self.recent_from).unwrap_or_else(|place| place)
+    }
+
+    /// The UIDs that have a message and that the client was told of, of a set of numbers or UIDs.
+    ///
+    /// A UID that does not exist is passed over (RFC 3501 §6.4.8). A number that does not is [`NoSuchNumber`], except
+    /// that `*` and ranges with it name nothing in an empty mailbox.
+    pub(crate) fn resolve(&self, set: &SequenceSet, by_uid: bool) -> Result<UidSet, NoSuchNumber> {
+        let len = u32::try_from(self.numbering.len()).unwrap_or(u32::MAX);
+        let last = if by_uid { self.numbering.uid(self.numbering.len()).unwrap_or(0) } else { len };
+        let value = |end: &SeqOrUid| match end {
+            SeqOrUid::Value(value) => value.get(),
+            SeqOrUid::Asterisk => last,
+        };
+        let mut ranges = Vec::new();
+        for sequence in set.0.as_ref() {
+            let (a, b) = match sequence {
+                Sequence::Single(one) => (one, one),
+                Sequence::Range(a, b) => (a, b),
+            };
+            let starred = *a == SeqOrUid::Asterisk || *b == SeqOrUid::Asterisk;
+            let (from, to) = (value(a).min(value(b)), value(a).max(value(b)));
+            if starred && last == 0 {
+                continue;
+            }
+            if !by_uid && to > len {
+                return Err(NoSuchNumber);
+            }
+            ranges.push(from..=to);
+        }
+        let named = UidSet::from_ranges(ranges);
+        if by_uid {
+            let view = self.numbering.view();
+            return Ok(view.select(&named).map(|entry| entry.uid).filter(|&uid| self.numbering.number(uid).is_some()).collect());
+        }
+        Ok(named.ranges().flat_map(|range| self.numbering.uids(*range.start() as usize, *range.end() as usize)).collect())
+    }
+}
+
+/// A set names a number beyond the last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoSuchNumber;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stoa_mailbox::{Edit, Entry};
+
+    fn opened(uids: &[Uid]) -> Opened {
+        let entry = |&uid| Entry { uid, size: 1, message: 1, modseq: 1, flags: Flags::NONE, received: 0 };
+        let view = View::restore(1, 100, 1, vec![], uids.iter().map(entry).collect());
+        Opened::new(crate::Selected { view: Arc::new(view), recent_from: 20, read_only: false })
+    }
+
+    #[test]
+    fn sets_name_messages() {
+        let three = [10, 20, 30];
+        let table: [(&[Uid], &str, bool, Option<&str>); 17] = [
+            (&three, "1:*", false, Some("10,20,30")),
+            (&three, "*", false, Some("30")),
+            (&three, "3:2,1", false, Some("10,20,30")),
+            (&three, "*:2", false, Some("20,30")),
+            (&three, "4", false, None),
+            (&three, "2:4", false, None),
+            (&three, "4:*", false, None),
+            (&three, "31:*", true, Some("30")),
+            (&three, "*:4294967295", true, Some("30")),
+            (&three, "*", true, Some("30")),
+            (&three, "11:19,40", true, Some("")),
+            (&three, "1:4294967295", true, Some("10,20,30")),
+            (&[], "*", false, Some("")),
+            (&[], "1:*", false, Some("")),
+            (&[], "1", false, None),
+            (&[], "1:*", true, Some("")),
+            (&[], "*:4294967295", true, Some("")),
+        ];
+        for (uids, set, by_uid, expected) in table {
+            let found = opened(uids).resolve(&SequenceSet::try_from(set).unwrap(), by_uid);
+            assert_eq!(found.ok().map(|found| found.to_string()).as_deref(), expected, "{set}");
+        }
+    }
+
+    #[test]
+    fn ghosts_have_numbers_but_are_not_named() {
+        let mut opened = opened(&[10, 20, 30]);
+        let newer = opened.numbering.view().apply([&Edit::Expunge { uids: [20].into_iter().collect(), modseq: 2 }]);
+        opened.learn(Arc::new(newer));
+        let mut out = Vec::new();
+        opened.tell(&mut out, &Running { tag: String::new(), expunge: false, by_uid: false }, |_, flagged| flagged);
+        assert!(out.is_empty());
+        let resolve = |set: &str| opened.resolve(&SequenceSet::try_from(set).unwrap(), false).unwrap().to_string();
+        assert_eq!((resolve("2"), resolve("3"), resolve("1:3")), (String::new(), "30".to_owned(), "10,30".to_owned()));
+    }
+}
