@@ -14,6 +14,7 @@ use stoa_mailbox::{Flags, Numbering, SystemFlag, Uid, UidSet, View};
 /// The selected mailbox.
 #[derive(Debug)]
 pub(crate) struct Opened {
+    pub mailbox: String,
     pub numbering: Numbering,
     pub recent_from: Uid,
     pub read_only: bool,
@@ -27,10 +28,10 @@ pub(crate) type Flagged = Vec<(usize, Uid)>;
 
 impl Opened {
     /// Just selected.
-    pub(crate) fn new(selected: crate::Selected) -> Self {
+    pub(crate) fn new(mailbox: String, selected: crate::Selected) -> Self {
         let keywords_told = selected.view.keywords.len();
         let numbering = Numbering::new(selected.view);
-        Self { numbering, recent_from: selected.recent_from, read_only: selected.read_only, newer: None, keywords_told }
+        Self { mailbox, numbering, recent_from: selected.recent_from, read_only: selected.read_only, newer: None, keywords_told }
     }
 
     /// Takes a newer version; one that is older than what is known came late and is passed over.
@@ -145,7 +146,7 @@ mod tests {
     fn opened(uids: &[Uid]) -> Opened {
         let entry = |&uid| Entry { uid, size: 1, message: 1, modseq: 1, flags: Flags::NONE, received: 0 };
         let view = View::restore(1, 100, 1, vec![], uids.iter().map(entry).collect());
-        Opened::new(crate::Selected { view: Arc::new(view), recent_from: 20, read_only: false })
+        Opened::new("INBOX".into(), crate::Selected { view: Arc::new(view), recent_from: 20, read_only: false })
     }
 
     #[test]

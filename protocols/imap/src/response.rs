@@ -38,6 +38,7 @@ macro_rules! responses {
 responses! {
     OK = Ok "" "Done";
     LOGGED_OUT = Ok "" "Until next time";
+    CLOSED = Ok "CLOSED" "The mailbox is not open any more";
     BEGIN_TLS = Ok "" "Begin TLS now";
     READ_WRITE = Ok "READ-WRITE" "Selected";
     READ_ONLY = Ok "READ-ONLY" "Selected for reading only";

@@ -288,6 +288,7 @@ proptest::proptest! {
         split.door.act("deliver INBOX");
         whole.bytes(&wire, usize::MAX);
         split.bytes(&wire, piece);
+        whole.check_wire("noise");
         proptest::prop_assert_eq!((whole.wire, whole.output, whole.asked), (split.wire, split.output, split.asked));
     }
 }

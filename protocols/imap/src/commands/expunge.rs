@@ -5,6 +5,7 @@ use crate::questions::Question;
 use crate::response::Response;
 use crate::server::{Server, State};
 use imap_types::sequence::SequenceSet;
+use stoa_mailbox::UidSet;
 
 /// RFC 3501 §9: "EXPUNGE"; RFC 4315 §4: "UID" SP "EXPUNGE" SP sequence-set
 pub(super) fn expunge(server: &mut Server, running: Running, set: Option<&SequenceSet>) {
@@ -16,5 +17,8 @@ pub(super) fn expunge(server: &mut Server, running: Running, set: Option<&Sequen
         Ok(uids) => uids,
         Err(_) => return server.respond(&running.tag, &Response::NO_SUCH_NUMBER),
     };
+    if uids.as_ref().is_some_and(UidSet::is_empty) {
+        return server.finish(&running, &Response::NOTHING_TO_DO);
+    }
     ask(server, running, Question::Expunge { uids });
 }

@@ -1,9 +1,9 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7): which mailboxes there are.
 
-use super::{Running, ask, mailbox_name};
+use super::{Asked, Running, ask, mailbox_name};
 use crate::questions::Question;
 use crate::response::Response;
-use crate::server::Server;
+use crate::server::{Server, State};
 use imap_types::mailbox::Mailbox;
 
 /// RFC 3501 §9: "CREATE" SP mailbox. A separator at the end only says that there will be others below (§6.3.3).
@@ -15,13 +15,19 @@ pub(super) fn create(server: &mut Server, running: Running, mailbox: &Mailbox<'_
     proceed(server, running, question);
 }
 
-/// RFC 3501 §9: "DELETE" SP mailbox
+/// RFC 3501 §9: "DELETE" SP mailbox. The selected one is let go first and the client told so (CLOSED, RFC 9051 §7.1):
+/// else it would be cut off for what it asked itself.
 pub(super) fn delete(server: &mut Server, running: Running, mailbox: &Mailbox<'_>) {
-    let question = mailbox_name(mailbox).and_then(|mailbox| match mailbox.as_str() {
-        "INBOX" => Err(Response::INBOX_STAYS),
-        _ => Ok(Question::Delete { mailbox }),
-    });
-    proceed(server, running, question);
+    match mailbox_name(mailbox) {
+        Err(response) => server.respond(&running.tag, &response),
+        Ok(mailbox) if mailbox == "INBOX" => server.respond(&running.tag, &Response::INBOX_STAYS),
+        Ok(mailbox) if matches!(&server.state, State::Selected(opened) if opened.mailbox == mailbox) => {
+            server.state = State::Authenticated;
+            Response::CLOSED.write(&mut server.out, "*");
+            server.ask(Question::Unselect, Asked::Delete(running, mailbox));
+        }
+        Ok(mailbox) => ask(server, running, Question::Delete { mailbox }),
+    }
 }
 
 /// RFC 3501 §9: "RENAME" SP mailbox SP mailbox. INBOX can be renamed: its messages move (§6.3.5).

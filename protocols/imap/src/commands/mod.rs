@@ -114,9 +114,12 @@ pub(crate) enum Asked {
     Plain(Running),
     Idle(Running),
     List(Running, list::Listing),
-    Select(Running),
+    /// And its name.
+    Select(Running, String),
     /// The EXPUNGE of a CLOSE.
     Close(Running),
+    /// The mailbox to delete was the selected one.
+    Delete(Running, String),
     /// And what the client is told then.
     Unselect(Running, Response),
     Status(Running, status::Request),
@@ -145,7 +148,7 @@ pub(crate) fn run(server: &mut Server, command: &[u8]) {
     };
     let running = Running { tag: tag.to_owned(), expunge: rule.expunge, by_uid: name.starts_with("UID ") };
     match CommandCodec::new().decode(command) {
-        Ok((rest, command)) if rest.is_empty() => dispatch(server, running, command.body),
+        Ok(([], command)) => dispatch(server, running, command.body),
         _ => server.respond(tag, &Response::BAD_ARGUMENTS),
     }
 }
@@ -229,8 +232,9 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Plain(running) => plain(server, &running, answer),
         Asked::Idle(running) => idle::begun(server, running, answer),
         Asked::List(running, listing) => list::answered(server, &running, &listing, answer),
-        Asked::Select(running) => select::answered(server, &running, answer),
+        Asked::Select(running, mailbox) => select::answered(server, &running, mailbox, answer),
         Asked::Close(running) => select::expunged(server, running, answer),
+        Asked::Delete(running, mailbox) => ask(server, running, Question::Delete { mailbox }),
         Asked::Unselect(running, response) => server.respond(&running.tag, &response),
         Asked::Status(running, request) => status::answered(server, &running, &request, answer),
         Asked::BeginAppend(upload, synchronising) => append::begun(server, upload, synchronising, answer),
@@ -305,4 +309,48 @@ fn resolve(server: &mut Server, running: Running, set: &SequenceSet) -> Option<(
         Err(_) => server.respond(&running.tag, &Response::NO_SUCH_NUMBER),
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+    use stoa_session::{Input, Session, Step};
+
+    fn said(state: State, line: &str) -> String {
+        let config = crate::Config {
+            hostname: "h".into(),
+            tls_available: true,
+            tls_on: false,
+            auth_nonce: "n".into(),
+            login_seconds: 60,
+            idle_seconds: 1800,
+            message_bytes_max: 1000,
+            login_failures_max: 3,
+        };
+        let mut server = Server::new(config, Instant::now());
+        server.step();
+        server.state = state;
+        server.input(Input::Bytes(line.as_bytes()), Instant::now());
+        match server.step() {
+            Some(Step::Send(bytes)) => String::from_utf8(bytes).unwrap(),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_command_has_its_states() {
+        for rule in &RULES {
+            let line = format!("t {}\r\n", rule.name);
+            let (early, late) = match rule.valid {
+                Always => continue,
+                BeforeLogin => ("t ", "t BAD You are logged in already\r\n"),
+                AfterLogin => ("t BAD Log in first\r\n", ""),
+                Valid::Selected => ("t BAD Log in first\r\n", "t BAD Select a mailbox first\r\n"),
+            };
+            assert!(said(State::NotAuthenticated, &line).starts_with(early), "{line}");
+            assert!(said(State::Authenticated, &line).starts_with(late), "{line}");
+            assert_eq!(RULES.iter().filter(|other| other.name == rule.name).count(), 1, "{line}");
+        }
+    }
 }

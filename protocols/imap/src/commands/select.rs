@@ -13,7 +13,7 @@ pub(super) fn select(server: &mut Server, running: Running, mailbox: &Mailbox<'_
     match mailbox_name(mailbox) {
         Ok(mailbox) => {
             server.state = State::Authenticated;
-            server.ask(Question::Select { mailbox, read_only }, Asked::Select(running));
+            server.ask(Question::Select { mailbox: mailbox.clone(), read_only }, Asked::Select(running, mailbox));
         }
         // The door must let go, too.
         Err(response) if matches!(server.state, State::Selected(_)) => {
@@ -25,9 +25,9 @@ pub(super) fn select(server: &mut Server, running: Running, mailbox: &Mailbox<'_
 }
 
 /// RFC 3501 §6.3.1: what a client must know of a mailbox, in the order of the standard.
-pub(super) fn answered(server: &mut Server, running: &Running, answer: Answer) {
+pub(super) fn answered(server: &mut Server, running: &Running, mailbox: String, answer: Answer) {
     let Answer::Selected(selected) = answer else { return server.respond(&running.tag, &refusal(answer)) };
-    let opened = Box::new(Opened::new(selected));
+    let opened = Box::new(Opened::new(mailbox, selected));
     let view = opened.numbering.view();
     opened.write_flags(&mut server.out);
     server.out.extend_from_slice(format!("* {} EXISTS\r\n* {} RECENT\r\n", view.len(), opened.recent()).as_bytes());

@@ -13,8 +13,11 @@ use imap_types::status::StatusDataItemName;
 #[derive(Debug)]
 pub(crate) struct Request {
     mailbox: String,
-    items: Vec<(&'static str, fn(&Status) -> u32)>,
+    items: Vec<Item>,
 }
+
+/// An item's name on the wire, and its value.
+type Item = (&'static str, fn(&Status) -> u32);
 
 /// RFC 3501 §9: "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"
 pub(super) fn status(server: &mut Server, running: Running, mailbox: &Mailbox<'_>, names: &[StatusDataItemName]) {
@@ -28,7 +31,7 @@ pub(super) fn status(server: &mut Server, running: Running, mailbox: &Mailbox<'_
     }
 }
 
-fn item(name: &StatusDataItemName) -> Option<(&'static str, fn(&Status) -> u32)> {
+fn item(name: &StatusDataItemName) -> Option<Item> {
     match name {
         StatusDataItemName::Messages => Some(("MESSAGES", |status| status.messages)),
         StatusDataItemName::Recent => Some(("RECENT", |status| status.recent)),
