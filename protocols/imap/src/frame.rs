@@ -101,6 +101,11 @@ impl Framer {
         (used(rest), flood)
     }
 
+    /// What there is of the command at hand, up to the literal just announced.
+    pub(crate) fn gathered(&self) -> &[u8] {
+        &self.gathered
+    }
+
     fn keep(&mut self, bytes: &[u8], expected: Expected) {
         if self.fault.is_none() && self.gathered.len() + bytes.len() > expected.command_bytes_max {
             // The tag is looked for in what a whole read and one in pieces have in common.

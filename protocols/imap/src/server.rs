@@ -283,7 +283,13 @@ impl Server {
                 commands::append::end(self, upload, &frame);
             }
             (_, Frame::Command(command)) => commands::run(self, &command),
-            (_, Frame::Continue) => self.go_on("Ready for the literal"),
+            (_, Frame::Continue) => match commands::refusal_before_literal(self, self.framer.gathered()) {
+                None => self.go_on("Ready for the literal"),
+                Some((tag, refusal)) => {
+                    self.framer = Framer::default();
+                    self.respond(&tag, &refusal);
+                }
+            },
             (_, Frame::Append { prefix, literal }) => commands::append::begin(self, &prefix, literal),
             (_, Frame::Fault { tag, fault }) => self.respond(tag.as_deref().unwrap_or("*"), &complaint(fault)),
         }

@@ -7,6 +7,7 @@
 //! Every response must be one that the codec can read.
 
 mod door;
+mod listening;
 
 use door::Door;
 use imap_codec::decode::Decoder;

@@ -153,6 +153,19 @@ pub(crate) fn run(server: &mut Server, command: &[u8]) {
     }
 }
 
+/// Why a command will not run, whatever its literals hold: then they are not asked for, least of all a password in the clear.
+pub(crate) fn refusal_before_literal(server: &Server, gathered: &[u8]) -> Option<(String, Response)> {
+    let mut cursor = Cursor::new(gathered);
+    let tag = cursor.tag().unwrap_or("*").to_owned();
+    let name = name(&mut cursor).unwrap_or_default();
+    let refusal = match find(server, &name) {
+        Err(refusal) => refusal,
+        Ok(_) if name == "LOGIN" && server.tls.is_none() => Response::PRIVACY_REQUIRED,
+        Ok(_) => return None,
+    };
+    Some((tag, refusal))
+}
+
 fn name(cursor: &mut Cursor<'_>) -> Option<String> {
     cursor.space().then_some(())?;
     let mut name = cursor.word()?.to_ascii_uppercase();
