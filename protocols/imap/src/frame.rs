@@ -61,7 +61,7 @@ pub(crate) struct Expected {
 const TAIL_BYTES: usize = 64;
 
 /// Gathers one command after the other.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Framer {
     gathered: Vec<u8>,
     line_start: usize,

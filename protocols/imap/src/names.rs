@@ -9,6 +9,11 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
 
+/// Is this level of a name INBOX? It is one name, however it is written (RFC 3501 §5.1).
+pub fn is_inbox(level: &str) -> bool {
+    level.eq_ignore_ascii_case("INBOX")
+}
+
 /// The text of a name, or `None` when it is not the one wire form of any text.
 pub fn decode(wire: &[u8]) -> Option<String> {
     let mut text = String::new();

@@ -3,10 +3,12 @@
 //! Matching costs the length of the pattern times that of the name, whatever a stranger writes: all places where
 //! the pattern may stand are followed at once, none is tried again.
 
+use crate::names::is_inbox;
+
 /// Does this name match? Both are text; the first level is compared without case where it is INBOX (§5.1).
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
-    let folded = if crate::commands::is_inbox(name.split('/').next().unwrap_or_default()) { "INBOX".len() } else { 0 };
+    let folded = if is_inbox(name.split('/').next().unwrap_or_default()) { "INBOX".len() } else { 0 };
     // Whether the pattern's first n characters match what was read of the name.
     let mut alive = vec![false; pattern.len() + 1];
     if let Some(start) = alive.first_mut() {

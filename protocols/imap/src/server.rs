@@ -42,7 +42,6 @@ pub struct Config {
 }
 
 /// One conversation with one client.
-#[derive(Debug)]
 pub struct Server {
     pub(crate) config: Config,
     pub(crate) tls: Option<TlsFacts>,
@@ -334,6 +333,13 @@ fn complaint(fault: Fault) -> Response {
         Fault::BareLineEnd => Response::BARE_LINE_END,
         Fault::TooLong | Fault::Flood => Response::COMMAND_TOO_LONG,
         Fault::TooManyLiterals => Response::TOO_MANY_LITERALS,
+    }
+}
+
+/// What was read or is to be written may hold passwords and letters, and is not shown.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("state", &self.state).field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@ mod status;
 mod store;
 
 use crate::grammar::Cursor;
-use crate::names;
+use crate::names::{self, is_inbox};
 use crate::questions::{Answer, Question};
 use crate::response::Response;
 use crate::server::{Phase, Server, State};
@@ -281,11 +281,6 @@ fn refusal(answer: Answer) -> Response {
 /// Asks what ends the command with the answer.
 fn ask(server: &mut Server, running: Running, question: Question) {
     server.ask(question, Asked::Plain(running));
-}
-
-/// RFC 3501 §5.1: INBOX is one name, however it is written.
-pub(crate) fn is_inbox(level: &str) -> bool {
-    level.eq_ignore_ascii_case("INBOX")
 }
 
 /// The name of a mailbox as text.
