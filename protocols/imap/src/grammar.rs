@@ -22,6 +22,11 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
+    /// Is this byte next?
+    pub(crate) fn is_next(&self, byte: u8) -> bool {
+        self.rest.first() == Some(&byte)
+    }
+
     /// Takes this byte, if it is next.
     pub(crate) fn byte(&mut self, byte: u8) -> bool {
         let after = self.rest.strip_prefix(&[byte]);
@@ -56,6 +61,30 @@ impl<'a> Cursor<'a> {
             b'{' => self.literal().map(Cow::Borrowed),
             _ => self.run(is_astring_char).map(|text| Cow::Borrowed(text.as_bytes())),
         }
+    }
+
+    /// list-mailbox = 1*list-char / string, list-char = ATOM-CHAR / "%" / "*" / "]"
+    pub(crate) fn pattern(&mut self) -> Option<Cow<'a, [u8]>> {
+        match self.rest.first()? {
+            b'"' | b'{' => self.astring(),
+            _ => self.run(|byte| is_astring_char(byte) || matches!(byte, b'%' | b'*')).map(|text| Cow::Borrowed(text.as_bytes())),
+        }
+    }
+
+    /// "(" [atom *(SP atom)] ")", in capitals
+    pub(crate) fn words(&mut self) -> Option<Vec<String>> {
+        self.byte(b'(').then_some(())?;
+        let mut words = Vec::new();
+        while !self.byte(b')') {
+            (words.is_empty() || self.space()).then_some(())?;
+            words.push(self.atom()?.to_ascii_uppercase());
+        }
+        Some(words)
+    }
+
+    /// CRLF, and nothing after it
+    pub(crate) fn end_of_command(&self) -> bool {
+        self.rest == b"\r\n"
     }
 
     /// quoted = DQUOTE *QUOTED-CHAR DQUOTE
@@ -151,6 +180,8 @@ mod tests {
             cursor.astring();
             cursor.tag();
             cursor.quoted();
+            cursor.pattern();
+            cursor.words();
         }
     }
 }

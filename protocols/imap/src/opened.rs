@@ -34,10 +34,10 @@ impl Opened {
         Self { mailbox, numbering, recent_from: selected.recent_from, read_only: selected.read_only, newer: None, keywords_told }
     }
 
-    /// Takes a newer version; one that is older than what is known came late and is passed over.
+    /// Takes a newer version; one that is older than what is known, or of another mailbox, came late and is passed over.
     pub(crate) fn learn(&mut self, view: Arc<View>) {
         let newest = self.newer.as_ref().unwrap_or(self.numbering.view());
-        if view.highest_modseq >= newest.highest_modseq {
+        if view.uid_validity == newest.uid_validity && view.highest_modseq >= newest.highest_modseq {
             self.newer = Some(view);
         }
     }

@@ -1,8 +1,10 @@
-//! LIST (RFC 3501 §6.3.8) with CHILDREN (RFC 3348) and SPECIAL-USE (RFC 6154), and LSUB (§6.3.9).
+//! LIST (RFC 3501 §6.3.8) with LIST-EXTENDED (RFC 5258), CHILDREN (RFC 3348) and SPECIAL-USE (RFC 6154).
 //!
-//! Levels that are only part of other names are listed as `\Noselect`: a client can then show the tree.
+//! Levels that are only part of other names are listed, too, so that a client can show the tree. Children and
+//! special use are always said; what a client may ask for is thus mostly what it gets anyway.
 
 use super::{Asked, Running, refusal};
+use crate::grammar::Cursor;
 use crate::limits::PATTERN_BYTES_MAX;
 use crate::names;
 use crate::pattern::matches;
@@ -10,87 +12,172 @@ use crate::questions::{Answer, Mailbox, Question};
 use crate::response::Response;
 use crate::server::Server;
 use crate::write::quoted;
-use imap_types::mailbox::{ListMailbox, Mailbox as WireMailbox};
 use std::collections::HashSet;
 
 /// What is to be listed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Listing {
-    pattern: String,
+    patterns: Vec<String>,
+    /// In the form of RFC 5258, which has an attribute of its own for names that do not exist.
+    extended: bool,
+    /// Only subscribed names.
     subscribed: bool,
+    /// Only names with a special use.
+    special_use: bool,
+    /// Names with subscribed ones below, too.
+    recursive: bool,
+    /// Say which are subscribed.
+    show_subscribed: bool,
 }
 
-/// RFC 3501 §9: ("LIST" / "LSUB") SP mailbox SP list-mailbox
-pub(super) fn list(server: &mut Server, running: Running, reference: &WireMailbox<'_>, pattern: &ListMailbox<'_>, subscribed: bool) {
-    let pattern = match pattern {
-        ListMailbox::Token(token) => token.as_ref(),
-        ListMailbox::String(string) => string.as_ref(),
-    };
-    if pattern.is_empty() && !subscribed {
-        // RFC 3501 §6.3.8: the separator, and the root of the reference's name.
-        server.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
-        return server.finish(&running, &Response::OK);
+/// RFC 5258 §6: "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]
+pub(super) fn list(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
+    match parse(&mut cursor) {
+        Err(response) => server.respond(&running.tag, &response),
+        Ok(None) => {
+            // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root.
+            server.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
+            server.finish(&running, &Response::OK);
+        }
+        Ok(Some(listing)) => server.ask(Question::Mailboxes, Asked::List(running, listing)),
     }
-    let reference = match reference {
-        WireMailbox::Inbox => b"INBOX",
-        WireMailbox::Other(other) => other.as_ref(),
-    };
+}
+
+fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Listing>, Response> {
+    let bad = || Response::BAD_ARGUMENTS;
+    let mut listing = Listing::default();
+    cursor.space().then_some(()).ok_or_else(bad)?;
+    if cursor.is_next(b'(') {
+        listing.select(&cursor.words().ok_or_else(bad)?)?;
+        cursor.space().then_some(()).ok_or_else(bad)?;
+    }
+    let reference = cursor.astring().ok_or_else(bad)?;
+    cursor.space().then_some(()).ok_or_else(bad)?;
+    let patterns = patterns(cursor, &mut listing).ok_or_else(bad)?;
+    if cursor.space() {
+        cursor.word().filter(|word| word.eq_ignore_ascii_case("RETURN") && cursor.space()).ok_or_else(bad)?;
+        listing.show(&cursor.words().ok_or_else(bad)?)?;
+    }
+    cursor.end_of_command().then_some(()).ok_or_else(bad)?;
+    if !listing.extended && patterns.iter().all(|pattern| pattern.is_empty()) {
+        return Ok(None);
+    }
+    listing.patterns = patterns.iter().map(|pattern| pattern_text(&reference, pattern)).collect::<Result<_, _>>()?;
+    Ok(Some(listing))
+}
+
+/// RFC 5258 §6: mbox-or-pat = list-mailbox / "(" list-mailbox *(SP list-mailbox) ")"; all together within the limit
+fn patterns<'a>(cursor: &mut Cursor<'a>, listing: &mut Listing) -> Option<Vec<std::borrow::Cow<'a, [u8]>>> {
+    if !cursor.byte(b'(') {
+        return Some(vec![cursor.pattern()?]);
+    }
+    listing.extended = true;
+    let mut patterns = vec![cursor.pattern()?];
+    while !cursor.byte(b')') {
+        cursor.space().then_some(())?;
+        patterns.push(cursor.pattern()?);
+    }
+    (patterns.iter().map(|pattern| pattern.len()).sum::<usize>() <= PATTERN_BYTES_MAX).then_some(patterns)
+}
+
+/// The text of reference and pattern. Wildcards are no part of a shift, so it is decoded like a name.
+pub(super) fn pattern_text(reference: &[u8], pattern: &[u8]) -> Result<String, Response> {
     if reference.len() + pattern.len() > PATTERN_BYTES_MAX {
-        return server.respond(&running.tag, &Response::UNUSABLE_NAME);
+        return Err(Response::UNUSABLE_NAME);
     }
-    // Wildcards are no part of a shift, so the pattern is a name like others.
-    match names::decode(&[reference, pattern].concat()) {
-        None => server.respond(&running.tag, &Response::BAD_NAME),
-        Some(pattern) => server.ask(Question::Mailboxes, Asked::List(running, Listing { pattern, subscribed })),
+    names::decode(&[reference, pattern].concat()).ok_or(Response::BAD_NAME)
+}
+
+impl Listing {
+    /// RFC 5258 §3.1, RFC 6154 §4. There are no remote mailboxes.
+    fn select(&mut self, options: &[String]) -> Result<(), Response> {
+        self.extended = true;
+        for option in options {
+            match option.as_str() {
+                "SUBSCRIBED" => (self.subscribed, self.show_subscribed) = (true, true),
+                "SPECIAL-USE" => self.special_use = true,
+                "RECURSIVEMATCH" => self.recursive = true,
+                "REMOTE" => {}
+                _ => return Err(Response::NOT_SUPPORTED),
+            }
+        }
+        if self.recursive && !self.subscribed {
+            return Err(Response::BAD_ARGUMENTS.text("RECURSIVEMATCH needs SUBSCRIBED"));
+        }
+        Ok(())
     }
+
+    /// RFC 5258 §3.2, RFC 6154 §4.
+    fn show(&mut self, options: &[String]) -> Result<(), Response> {
+        self.extended = true;
+        for option in options {
+            match option.as_str() {
+                "SUBSCRIBED" => self.show_subscribed = true,
+                "CHILDREN" | "SPECIAL-USE" => {}
+                _ => return Err(Response::NOT_SUPPORTED),
+            }
+        }
+        Ok(())
+    }
+
+    fn lines<'a>(&self, mailboxes: &'a [Mailbox]) -> Vec<Line<'a>> {
+        let shown: Vec<&Mailbox> = mailboxes.iter().filter(|mailbox| mailbox.exists || self.subscribed).collect();
+        let above = |chosen: &dyn Fn(&Mailbox) -> bool| -> HashSet<&'a str> {
+            shown.iter().filter(|mailbox| chosen(mailbox)).flat_map(|mailbox| levels_above(&mailbox.name)).collect()
+        };
+        let (parents, subscribed_below) = (above(&|mailbox| mailbox.exists), above(&|mailbox| mailbox.subscribed));
+        let missing = if self.extended { "\\NonExistent" } else { "\\Noselect" };
+        let mut seen: HashSet<&str> = shown.iter().map(|mailbox| mailbox.name.as_str()).collect();
+        let mut lines = Vec::new();
+        let mut add = |name: &'a str, mailbox: Option<&Mailbox>| {
+            let subscribed = mailbox.is_some_and(|mailbox| mailbox.subscribed);
+            let special_use = mailbox.and_then(|mailbox| mailbox.special_use);
+            let below = self.recursive && subscribed_below.contains(name);
+            let chosen = (!self.subscribed || subscribed || below) && (!self.special_use || special_use.is_some());
+            if !chosen || !self.patterns.iter().any(|pattern| matches(pattern, name)) {
+                return;
+            }
+            let mut attributes = Vec::new();
+            attributes.extend((!mailbox.is_some_and(|mailbox| mailbox.exists)).then_some(missing));
+            attributes.push(if parents.contains(name) { "\\HasChildren" } else { "\\HasNoChildren" });
+            attributes.extend((self.show_subscribed && subscribed).then_some("\\Subscribed"));
+            attributes.extend(special_use);
+            lines.push(Line { name, attributes, subscribed_below: below });
+        };
+        for mailbox in shown {
+            levels_above(&mailbox.name).filter(|level| seen.insert(level)).for_each(|level| add(level, None));
+            add(&mailbox.name, Some(mailbox));
+        }
+        lines
+    }
+}
+
+struct Line<'a> {
+    name: &'a str,
+    attributes: Vec<&'static str>,
+    /// RFC 5258 §3.5, to be said.
+    subscribed_below: bool,
 }
 
 /// The door has answered.
 pub(super) fn answered(server: &mut Server, running: &Running, listing: &Listing, answer: Answer) {
     let Answer::Mailboxes(mailboxes) = answer else { return server.finish(running, &refusal(answer)) };
-    let lines = if listing.subscribed { lsub(&mailboxes, &listing.pattern) } else { all(&mailboxes, &listing.pattern) };
-    let verb = if listing.subscribed { "LSUB" } else { "LIST" };
-    for (name, attributes) in lines {
-        server.out.extend_from_slice(format!("* {verb} ({}) \"/\" ", attributes.join(" ")).as_bytes());
-        quoted(&mut server.out, names::encode(name).as_bytes());
-        server.out.extend_from_slice(b"\r\n");
+    for line in listing.lines(&mailboxes) {
+        write(&mut server.out, "LIST", line.name, &line.attributes);
+        let below = if line.subscribed_below { " (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n" } else { "\r\n" };
+        server.out.extend_from_slice(below.as_bytes());
     }
     server.finish(running, &Response::OK);
 }
 
-type Line<'a> = (&'a str, Vec<&'static str>);
-
-fn all<'a>(mailboxes: &'a [Mailbox], pattern: &str) -> Vec<Line<'a>> {
-    let existing: Vec<&Mailbox> = mailboxes.iter().filter(|mailbox| mailbox.exists).collect();
-    let parents: HashSet<&str> = existing.iter().flat_map(|mailbox| levels_above(&mailbox.name)).collect();
-    let mut seen: HashSet<&str> = existing.iter().map(|mailbox| mailbox.name.as_str()).collect();
-    let mut lines = Vec::new();
-    for mailbox in existing {
-        let missing = levels_above(&mailbox.name).filter(|level| seen.insert(level)).collect::<Vec<_>>();
-        lines.extend(missing.into_iter().map(|level| (level, vec!["\\Noselect", "\\HasChildren"])));
-        let children = if parents.contains(mailbox.name.as_str()) { "\\HasChildren" } else { "\\HasNoChildren" };
-        lines.push((&mailbox.name, std::iter::once(children).chain(mailbox.special_use).collect()));
-    }
-    lines.retain(|(name, _)| matches(pattern, name));
-    lines
-}
-
-/// RFC 3501 §6.3.9: with `%` at the end, a level that is not subscribed but has subscribed ones below is `\Noselect`.
-fn lsub<'a>(mailboxes: &'a [Mailbox], pattern: &str) -> Vec<Line<'a>> {
-    let subscribed: Vec<&Mailbox> = mailboxes.iter().filter(|mailbox| mailbox.subscribed).collect();
-    let mut seen: HashSet<&str> = subscribed.iter().map(|mailbox| mailbox.name.as_str()).collect();
-    let mut lines = Vec::new();
-    for mailbox in subscribed {
-        let missing = levels_above(&mailbox.name).filter(|level| pattern.ends_with('%') && seen.insert(level)).collect::<Vec<_>>();
-        lines.extend(missing.into_iter().map(|level| (level, vec!["\\Noselect"])));
-        lines.push((&mailbox.name, Vec::new()));
-    }
-    lines.retain(|(name, _)| matches(pattern, name));
-    lines
+/// RFC 3501 §9: mailbox-list, without the end of the line
+pub(super) fn write(out: &mut Vec<u8>, verb: &str, name: &str, attributes: &[&str]) {
+    out.extend_from_slice(format!("* {verb} ({}) \"/\" ", attributes.join(" ")).as_bytes());
+    quoted(out, names::encode(name).as_bytes());
 }
 
 /// `a` and `a/b` of `a/b/c`.
-fn levels_above(name: &str) -> impl Iterator<Item = &str> {
+pub(super) fn levels_above(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices('/').filter_map(|(at, _)| name.get(..at))
 }
 
@@ -111,41 +198,55 @@ mod tests {
         ]
     }
 
-    fn show(lines: Vec<Line<'_>>) -> String {
-        lines
-            .into_iter()
-            .map(|(name, attributes)| format!("{name} {}", attributes.join(" ")).trim_end().to_owned())
-            .collect::<Vec<_>>()
-            .join(", ")
+    fn listed(arguments: &str) -> Result<String, Response> {
+        let wire = format!(" {arguments}\r\n");
+        let listing = parse(&mut Cursor::new(wire.as_bytes()))?.unwrap();
+        let show = |line: Line<'_>| format!("{} {}{}", line.name, line.attributes.join(" "), if line.subscribed_below { " +" } else { "" });
+        Ok(listing.lines(&mailboxes()).into_iter().map(show).collect::<Vec<_>>().join(", "))
     }
 
     #[test]
     fn lists() {
         let table = [
             (
-                "%",
+                r#""" %"#,
                 r"INBOX \HasNoChildren, Drafts \HasNoChildren \Drafts, Spaces \Noselect \HasChildren, a \HasChildren, a-b \HasNoChildren",
             ),
-            ("inbox", r"INBOX \HasNoChildren"),
-            ("Spaces/%", r"Spaces/uni \Noselect \HasChildren"),
-            ("a/*", r"a/b \HasNoChildren"),
-            ("gone/*", ""),
+            ("inb {2+}\r\nox", r"INBOX \HasNoChildren"),
+            ("Spaces/ %", r"Spaces/uni \Noselect \HasChildren"),
+            (r#""" "a/*""#, r"a/b \HasNoChildren"),
+            (r#""" gone/*"#, ""),
+            (r#""" (a Drafts)"#, r"Drafts \HasNoChildren \Drafts, a \HasChildren"),
+            (r#"(SPECIAL-USE) "" *"#, r"Drafts \HasNoChildren \Drafts"),
+            (r#"() "" "Spaces" RETURN (CHILDREN)"#, r"Spaces \NonExistent \HasChildren"),
+            (r#""" a* return (subscribed special-use)"#, r"a \HasChildren, a-b \HasNoChildren, a/b \HasNoChildren \Subscribed"),
+            (r#"(SUBSCRIBED) "" %/%"#, r"a/b \HasNoChildren \Subscribed, gone/x \NonExistent \HasNoChildren \Subscribed"),
+            (
+                r#"(RECURSIVEMATCH SUBSCRIBED) "" %"#,
+                r"INBOX \HasNoChildren \Subscribed, Spaces \NonExistent \HasChildren +, a \HasChildren +, gone \NonExistent \HasNoChildren +",
+            ),
         ];
-        for (pattern, expected) in table {
-            assert_eq!(show(all(&mailboxes(), pattern)), expected, "{pattern}");
+        for (arguments, expected) in table {
+            assert_eq!(listed(arguments).as_deref(), Ok(expected), "{arguments}");
         }
     }
 
     #[test]
-    fn subscriptions() {
-        let table = [
-            ("*", "INBOX, Spaces/uni/list, a/b, gone/x"),
-            ("%", r"INBOX, Spaces \Noselect, a \Noselect, gone \Noselect"),
-            ("Spaces/%", r"Spaces/uni \Noselect"),
-            ("a", ""),
-        ];
-        for (pattern, expected) in table {
-            assert_eq!(show(lsub(&mailboxes(), pattern)), expected, "{pattern}");
+    fn what_is_no_list() {
+        for arguments in [
+            "",
+            r#""""#,
+            r#""" a "#,
+            r#""" ()"#,
+            r#""" (a"#,
+            r#"(RECURSIVEMATCH) "" *"#,
+            r#"(OTHER) "" *"#,
+            r#""" * RETURN (STATUS)"#,
+            r#""" * RETURN"#,
+            r#""" * x"#,
+            "\"\" &bad",
+        ] {
+            assert!(listed(arguments).is_err(), "{arguments}");
         }
     }
 }

@@ -10,6 +10,7 @@ mod expunge;
 mod fetch;
 pub(crate) mod idle;
 mod list;
+mod lsub;
 mod mailboxes;
 mod search;
 mod select;
@@ -114,6 +115,7 @@ pub(crate) enum Asked {
     Plain(Running),
     Idle(Running),
     List(Running, list::Listing),
+    Lsub(Running, String),
     /// And its name.
     Select(Running, String),
     /// The EXPUNGE of a CLOSE.
@@ -147,6 +149,9 @@ pub(crate) fn run(server: &mut Server, command: &[u8]) {
         Ok(rule) => rule,
     };
     let running = Running { tag: tag.to_owned(), expunge: rule.expunge, by_uid: name.starts_with("UID ") };
+    if rule.name == "LIST" {
+        return list::list(server, running, cursor);
+    }
     match CommandCodec::new().decode(command) {
         Ok(([], command)) => dispatch(server, running, command.body),
         _ => server.respond(tag, &Response::BAD_ARGUMENTS),
@@ -212,8 +217,7 @@ fn dispatch(server: &mut Server, running: Running, body: CommandBody<'_>) {
         CommandBody::Rename { from, to } => mailboxes::rename(server, running, &from, &to),
         CommandBody::Subscribe { mailbox } => mailboxes::subscribe(server, running, &mailbox, true),
         CommandBody::Unsubscribe { mailbox } => mailboxes::subscribe(server, running, &mailbox, false),
-        CommandBody::List { reference, mailbox_wildcard } => list::list(server, running, &reference, &mailbox_wildcard, false),
-        CommandBody::Lsub { reference, mailbox_wildcard } => list::list(server, running, &reference, &mailbox_wildcard, true),
+        CommandBody::Lsub { reference, mailbox_wildcard } => lsub::lsub(server, running, &reference, &mailbox_wildcard),
         CommandBody::Status { mailbox, item_names } => status::status(server, running, &mailbox, &item_names),
         CommandBody::Idle => idle::idle(server, running),
         CommandBody::Expunge => expunge::expunge(server, running, None),
@@ -245,6 +249,7 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Plain(running) => plain(server, &running, answer),
         Asked::Idle(running) => idle::begun(server, running, answer),
         Asked::List(running, listing) => list::answered(server, &running, &listing, answer),
+        Asked::Lsub(running, pattern) => lsub::answered(server, &running, &pattern, answer),
         Asked::Select(running, mailbox) => select::answered(server, &running, mailbox, answer),
         Asked::Close(running) => select::expunged(server, running, answer),
         Asked::Delete(running, mailbox) => ask(server, running, Question::Delete { mailbox }),

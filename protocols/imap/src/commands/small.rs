@@ -16,7 +16,7 @@ pub(super) fn capability(server: &mut Server, running: &Running) {
 pub(crate) fn capabilities(server: &Server) -> String {
     let mut offers = vec!["IMAP4rev1".to_owned(), "LITERAL+".to_owned(), "ID".to_owned(), "ENABLE".to_owned()];
     if server.is_authenticated() {
-        offers.extend(["IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "SPECIAL-USE", "CHILDREN"].map(str::to_owned));
+        offers.extend(["IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "SPECIAL-USE", "CHILDREN", "LIST-EXTENDED"].map(str::to_owned));
         // RFC 7889 §2.
         offers.push(format!("APPENDLIMIT={}", server.config.message_bytes_max));
         return offers.join(" ");
