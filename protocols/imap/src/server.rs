@@ -272,7 +272,10 @@ impl Server {
         self.consume(used);
         let Some(frame) = frame else { return false };
         match (std::mem::replace(&mut self.phase, Phase::Command), frame) {
-            (_, Frame::Fault { fault: Fault::Flood, .. }) => self.close(Some(&Response::FLOOD)),
+            (phase, Frame::Fault { fault: Fault::Flood, .. }) => {
+                self.phase = phase;
+                self.close(Some(&Response::FLOOD));
+            }
             (Phase::Authenticating(tag, exchange), Frame::Command(line)) => commands::auth::response(self, tag, exchange, &line),
             (Phase::Authenticating(tag, _), _) => self.respond(&tag, &Response::BAD_RESPONSE),
             (Phase::Idle(running), frame) => commands::idle::line(self, &running, &frame),
