@@ -10,7 +10,7 @@ pub(crate) const COMMAND_BYTES_MAX: usize = 64 * 1024;
 /// Literals of one command: a search names a few, a login two.
 pub(crate) const LITERALS_PER_COMMAND_MAX: usize = 64;
 
-/// Octets of one refused command that are read and dropped before login, so that the client sees the answer (RFC 7888 §5).
+/// Octets of one refused command that are read and dropped before login, so that the client sees the answer (RFC 7888 §4).
 pub(crate) const DROPPED_BYTES_BEFORE_LOGIN_MAX: u64 = 64 * 1024;
 
 /// The same after login: a message over the limit, sent without waiting.

@@ -1,7 +1,7 @@
 //! APPEND (RFC 3501 §6.3.11) with APPENDUID (RFC 4315 §3): a message straight from the wire to the door.
 //!
 //! The command is parsed up to the message's literal. The octets are never gathered: each piece goes on as it
-//! comes. Those of a refused message that come unasked are read and dropped, to stay in step (RFC 7888 §5).
+//! comes. Those of a refused message that come unasked are read and dropped, to stay in step (RFC 7888 §4).
 
 use super::{Asked, Running, decode_name, refusal, store};
 use crate::frame::{Frame, Literal};
