@@ -19,7 +19,9 @@ mod questions;
 mod response;
 pub mod search;
 mod server;
+mod summary;
 mod write;
 
 pub use questions::{Answer, Event, Mailbox, Query, Question, Refusal, RefusalCode, Selected, Status};
 pub use server::{Config, Server};
+pub use summary::{Inside, Outline, SUMMARY_HEADER_BYTES_MAX, Stored, Summary, Text};
