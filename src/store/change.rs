@@ -1,7 +1,7 @@
 //! What can be asked of the committer, and what it says.
 
 use super::accounts::{Account, Credential};
-use super::bodies::StagedBody;
+use super::bodies::{BodyRef, StagedBody};
 use super::holders::SpecialUse;
 use super::keys::{self, Table};
 use super::mailbox_log::Place;
@@ -55,15 +55,44 @@ pub struct NewAccount {
     pub now: i64,
 }
 
+/// Where the bytes of a delivery come from.
+#[derive(Debug, Clone)]
+pub enum DeliveredBody {
+    /// They just came.
+    Staged(StagedBody),
+    /// They are stored already, and something that is not yet reclaimed refers to them.
+    Stored(BodyRef),
+}
+
+impl DeliveredBody {
+    /// What they are known by.
+    pub fn reference(&self) -> BodyRef {
+        match self {
+            Self::Staged(staged) => staged.reference(),
+            Self::Stored(reference) => *reference,
+        }
+    }
+}
+
+impl Delivery {
+    /// A message that goes nowhere yet.
+    pub fn of(body: DeliveredBody, prefix: Bytes, summary: Bytes, trust: Bytes) -> Self {
+        let (mailboxes, flags) = (Vec::new(), FlagNames::default());
+        Self { body, prefix, summary, trust, received: 0, mailboxes, flags, queue: None, dequeue: None }
+    }
+}
+
 /// A message on its way into the store.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The body as received.
-    pub body: StagedBody,
+    /// The body.
+    pub body: DeliveredBody,
     /// Header lines in front of it.
     pub prefix: Bytes,
     /// The summary of the whole, prefix included.
     pub summary: Bytes,
+    /// Who vouches for it; the rooms above know its form.
+    pub trust: Bytes,
     /// INTERNALDATE.
     pub received: i64,
     /// Where it goes.
@@ -118,6 +147,12 @@ pub enum Refusal {
     /// The mailbox was deleted meanwhile.
     #[error("the mailbox does not exist any more")]
     NoMailbox,
+    /// The message was taken out of the queue meanwhile.
+    #[error("the message is not in the queue any more")]
+    NotQueued,
+    /// Nothing referred to the body any more.
+    #[error("the message is not stored any more")]
+    NoBody,
     /// RFC 9051 allows 32-bit UIDs.
     #[error("the mailbox has used all its UIDs")]
     UidsExhausted,
@@ -177,7 +212,13 @@ impl Change {
     /// About how much it adds to a batch.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Deliver(delivery) => delivery.body.last.1.len() + delivery.summary.len() + 1_024,
+            Self::Deliver(delivery) => {
+                let body = match &delivery.body {
+                    DeliveredBody::Staged(staged) => staged.last.1.len(),
+                    DeliveredBody::Stored(_) => 0,
+                };
+                body + delivery.summary.len() + 1_024
+            }
             _ => 1_024,
         }
     }

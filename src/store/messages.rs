@@ -13,17 +13,25 @@ pub struct Message {
     pub body: BodyRef,
     /// Computed once at delivery; the layers above know its form.
     pub summary: Bytes,
+    /// Who vouches for it; the layers above know its form.
+    pub trust: Bytes,
 }
 
 impl Message {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        Writer::new(1).bytes(1, &self.prefix).bytes(2, &self.body.hash).u64(3, self.body.size).bytes(4, &self.summary).finish()
+        Writer::new(1)
+            .bytes(1, &self.prefix)
+            .bytes(2, &self.body.hash)
+            .u64(3, self.body.size)
+            .bytes(4, &self.summary)
+            .bytes(5, &self.trust)
+            .finish()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
         let record = Reader::parse(bytes, 1)?;
         let bytes = |field| record.bytes(field).map(|b| Bytes::copy_from_slice(b.unwrap_or_default()));
         let hash = record.bytes(2)?.and_then(|b| b.try_into().ok()).ok_or(RecordError::Missing(2))?;
-        Ok(Self { prefix: bytes(1)?, body: BodyRef { hash, size: record.u64(3)?.unwrap_or(0) }, summary: bytes(4)? })
+        Ok(Self { prefix: bytes(1)?, body: BodyRef { hash, size: record.u64(3)?.unwrap_or(0) }, summary: bytes(4)?, trust: bytes(5)? })
     }
 }

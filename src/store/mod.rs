@@ -20,7 +20,7 @@ mod tests;
 
 pub use accounts::{Account, Credential, fold_address};
 pub use bodies::{BodyReader, BodyRef, BodyWriter, CHUNK_BYTES, StagedBody};
-pub use change::{Change, Delivery, Filed, NewAccount, Outcome, Refusal};
+pub use change::{Change, DeliveredBody, Delivery, Filed, NewAccount, Outcome, Refusal};
 pub use holders::{Holder, Leaf, SEPARATOR, SpecialUse};
 pub use keys::Table;
 pub use mailbox_log::Place;

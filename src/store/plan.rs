@@ -4,7 +4,7 @@
 //! the batch. A refused change leaves both as they were, so one batch serves any number of changes.
 
 use super::bodies::{Blob, BodyRef, drop_staged};
-use super::change::{Change, Delivery, Filed, NewAccount, Outcome, Refusal};
+use super::change::{Change, DeliveredBody, Delivery, Filed, NewAccount, Outcome, Refusal};
 use super::engine::Batch;
 use super::holders::Holder;
 use super::keys::{self, Table};
@@ -225,7 +225,10 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
         work.holders.get(&place.0).ok_or(Refusal::NoAccount)?;
     }
     let body = delivery.body.reference();
-    keep_body(work, delivery, batch);
+    if delivery.dequeue.is_some_and(|id| work.row(Table::Queue, &keys::queued(id)).is_none()) {
+        return Err(Refusal::NotQueued);
+    }
+    keep_body(work, &delivery.body, batch)?;
     let mut messages: HashMap<HolderId, MessageId> = HashMap::new();
     let mut places = Vec::with_capacity(delivery.mailboxes.len());
     for &place in &delivery.mailboxes {
@@ -249,18 +252,21 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
 }
 
 /// Makes the staged body the stored one, or drops it if the same bytes are stored already.
-fn keep_body(work: &mut Working, delivery: &Delivery, batch: &mut Batch) {
-    let staged = &delivery.body;
-    let key = staged.body.hash.to_vec();
+fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Result<(), Refusal> {
+    let key = body.reference().hash.to_vec();
     let known = work.row(Table::Blobs, &key).and_then(|row| Blob::from_bytes(row).ok());
-    let blob = match known {
-        Some(known) => {
-            if staged.staged && known.staging != staged.staging {
+    let blob = match (known, body) {
+        (None, DeliveredBody::Stored(_)) => return Err(Refusal::NoBody),
+        (Some(known), body) => {
+            if let DeliveredBody::Staged(staged) = body
+                && staged.staged
+                && known.staging != staged.staging
+            {
                 drop_staged(batch, &staged.staging);
             }
             Blob { generation: known.generation + 1, ..known }
         }
-        None => {
+        (None, DeliveredBody::Staged(staged)) => {
             let (number, last) = &staged.last;
             batch.put(Table::Chunks, keys::chunk(&staged.staging, *number), last.clone());
             if staged.staged {
@@ -270,6 +276,7 @@ fn keep_body(work: &mut Working, delivery: &Delivery, batch: &mut Batch) {
         }
     };
     work.put(batch, Table::Blobs, key, blob.to_bytes());
+    Ok(())
 }
 
 fn new_message(work: &mut Working, holder: HolderId, delivery: &Delivery, batch: &mut Batch) -> MessageId {
@@ -278,7 +285,7 @@ fn new_message(work: &mut Working, holder: HolderId, delivery: &Delivery, batch:
     tree.next_message += 1;
     batch.put(Table::Holders, keys::holder(holder), tree.to_bytes());
     let body = delivery.body.reference();
-    let row = Message { prefix: delivery.prefix.clone(), body, summary: delivery.summary.clone() };
+    let row = Message { prefix: delivery.prefix.clone(), body, summary: delivery.summary.clone(), trust: delivery.trust.clone() };
     batch.put(Table::Messages, keys::message(holder, message), row.to_bytes());
     batch.put(Table::BlobRefs, keys::blob_ref(&body.hash, holder, message), Vec::new());
     message

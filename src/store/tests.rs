@@ -41,16 +41,9 @@ async fn delivery(store: &Store, body: &[u8], mailboxes: Vec<Place>) -> Delivery
     for part in body.chunks(100_000) {
         writer.write(part).await.unwrap();
     }
-    Delivery {
-        body: writer.finish(),
-        prefix: Bytes::from_static(b"Received: here\r\n"),
-        summary: Bytes::from_static(b"summary"),
-        received: 7,
-        mailboxes,
-        flags: FlagNames::default(),
-        queue: None,
-        dequeue: None,
-    }
+    let (prefix, summary) = (Bytes::from_static(b"Received: here\r\n"), Bytes::from_static(b"summary"));
+    let body = DeliveredBody::Staged(writer.finish());
+    Delivery { received: 7, mailboxes, ..Delivery::of(body, prefix, summary, Bytes::from_static(b"trust")) }
 }
 
 async fn deliver(store: &Store, body: &[u8], mailbox: Place) -> Result<Filed> {
@@ -147,9 +140,13 @@ async fn one_commit_serves_all_recipients_of_a_message() {
         assert_eq!(bodies(&store, mailbox).await.len(), 1);
     }
     // Filing the queued copy here takes it out of the queue in the same commit.
-    let filed = Delivery { mailboxes: vec![inbox], queue: None, dequeue: Some(77), ..both };
-    store.commit(Change::Deliver(Box::new(filed))).await.unwrap();
+    let body = DeliveredBody::Stored(both.body.reference());
+    let filed = Delivery { mailboxes: vec![inbox], dequeue: Some(77), ..Delivery::of(body, Bytes::new(), Bytes::new(), Bytes::new()) };
+    store.commit(Change::Deliver(Box::new(filed.clone()))).await.unwrap();
     assert!(store.queued(10).await.unwrap().is_empty());
+    assert_eq!(read(&store, inbox, 2).await, b"hello");
+    let again = store.commit(Change::Deliver(Box::new(filed))).await;
+    assert!(matches!(again, Err(StoreError::Refused(Refusal::NotQueued))), "it is filed once");
 }
 
 #[tokio::test]

@@ -111,6 +111,8 @@ replies! {
     NEEDS_SMTPUTF8 = 553 5 . 6 . 7 "This address needs SMTPUTF8";
     /// DATA or BDAT, but no recipient was accepted.
     NO_RECIPIENTS = 554 5 . 5 . 1 "No valid recipients";
+    /// RFC 5321 §6.3.
+    MAIL_LOOP = 554 5 . 4 . 6 "This message goes round in circles";
     /// An ESMTP parameter that is not offered.
     UNKNOWN_PARAMETER = 555 5 . 5 . 4 "Parameter not recognized";
 }
