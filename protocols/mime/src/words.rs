@@ -43,7 +43,7 @@ pub(crate) fn without_controls(text: String) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
-/// Words next to each other in one character set: their bytes are joined before they are read.
+/// Words next to each other in one character set: their bytes are joined before they are read, unless the set has states.
 #[derive(Default)]
 struct Run<'a> {
     charset: &'a str,
@@ -53,7 +53,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn add(&mut self, word: Word<'a>, text: &mut String) {
-        if self.is_open && !self.charset.eq_ignore_ascii_case(word.charset) {
+        if self.is_open && (has_states(word.charset) || !self.charset.eq_ignore_ascii_case(word.charset)) {
             self.close(text);
         }
         (self.charset, self.is_open) = (word.charset, true);
@@ -65,6 +65,13 @@ impl<'a> Run<'a> {
         self.bytes.clear();
         self.is_open = false;
     }
+}
+
+/// Whether bytes mean something else after a shift. RFC 2047 §3: each word begins and ends in the first state; one joined
+/// to the next would shift back and forth with nothing between, which readers of ISO-2022-JP take for a fault.
+fn has_states(charset: &str) -> bool {
+    let name = charset.to_ascii_lowercase();
+    ["iso-2022-", "hz", "utf-7"].iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// One encoded word.
@@ -151,13 +158,15 @@ mod tests {
 
     #[test]
     fn what_programs_write() {
-        let table: [(&[u8], &str); 13] = [
+        let table: [(&[u8], &str); 14] = [
             (b"plain", "plain"),
             (b"caf\xc3\xa9 caf\xc3\xa9", "café café"),
             (b"caf\xe9", "café"),
             // A letter split between two words.
             (b"=?utf-8?B?w6TD?= =?utf-8?B?pA==?=", "ää"),
             (b"=?UTF-8?q?=C3?= =?utf-8?Q?=A4?=", "ä"),
+            // Words that shift back at their end.
+            (b"=?iso-2022-jp?b?GyRCJCobKEI=?=\r\n =?ISO-2022-JP?B?GyRCJCobKEI=?=", "おお"),
             (b"=?utf-8*de?Q?a b?=c", "a bc"),
             (b"=?utf-8?Q?a_?=", "a "),
             (b"=?utf-8?X?a?= =?utf-8?Q?open", "=?utf-8?X?a?= =?utf-8?Q?open"),
