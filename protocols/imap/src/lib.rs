@@ -14,6 +14,7 @@ mod grammar;
 mod limits;
 pub mod names;
 mod opened;
+mod parts;
 mod pattern;
 mod questions;
 mod response;
@@ -22,6 +23,7 @@ mod server;
 mod summary;
 mod write;
 
+pub use parts::Parts;
 pub use questions::{Answer, Event, Mailbox, Query, Question, Refusal, RefusalCode, Selected, Status};
 pub use server::{Config, Server};
-pub use summary::{Inside, Outline, SUMMARY_HEADER_BYTES_MAX, Stored, Summary, Text};
+pub use summary::{HEADER_BYTES_MAX, Summary, summarise};

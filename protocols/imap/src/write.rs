@@ -1,12 +1,27 @@
-//! How strings and flags are written (RFC 3501 §4.3, §9).
+//! How strings, flags and dates are written (RFC 3501 §4.3, §9).
+//!
+//! Texts come from strangers' messages. What is not 7-bit goes out as a literal, byte by byte as it stands in the
+//! message: RFC 3501 has no 8-bit in quoted strings and clients stumble over it, while encoding it here (RFC 2047) would
+//! tell another text than the header itself does. NUL is in no string of IMAP; it goes out as 0x80, which keeps sizes true.
 
 use stoa_mailbox::{Flags, SystemFlag};
+use stoa_mime::date::{self, Date};
+
+/// The years of date-time: 0000-01-01 00:00:00 to 9999-12-31 23:59:59, in seconds since 1970.
+const DATE_TIME_SECONDS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+
+/// What goes out for NUL, which CHAR8 leaves out (RFC 3501 §9).
+const INSTEAD_OF_NUL: u8 = 0x80;
+
+/// Takes NUL out of what goes into a literal.
+pub(crate) fn replace_nul(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = INSTEAD_OF_NUL);
+}
 
 /// string: quoted where that is possible, else a literal.
 pub(crate) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
     if text.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | 0x80..)) {
-        out.extend_from_slice(format!("{{{}}}\r\n", text.len()).as_bytes());
-        return out.extend_from_slice(text);
+        return literal(out, text);
     }
     out.push(b'"');
     for &byte in text {
@@ -18,8 +33,22 @@ pub(crate) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
+/// literal = "{" number "}" CRLF *CHAR8
+pub(crate) fn literal(out: &mut Vec<u8>, text: &[u8]) {
+    literal_start(out, text.len() as u64);
+    let start = out.len();
+    out.extend_from_slice(text);
+    replace_nul(out.get_mut(start..).unwrap_or_default());
+}
+
+/// What comes before the octets of a literal.
+pub(crate) fn literal_start(out: &mut Vec<u8>, octets: u64) {
+    out.push(b'{');
+    number(out, octets);
+    out.extend_from_slice(b"}\r\n");
+}
+
 /// nstring = string / nil
-#[expect(dead_code, reason = "for FETCH")]
 pub(crate) fn nstring(out: &mut Vec<u8>, text: Option<&[u8]>) {
     match text {
         Some(text) => quoted(out, text),
@@ -27,10 +56,81 @@ pub(crate) fn nstring(out: &mut Vec<u8>, text: Option<&[u8]>) {
     }
 }
 
+/// number = 1*DIGIT
+pub(crate) fn number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
 /// flag-list = "(" [flag *(SP flag)] ")"
 pub(crate) fn flag_list(out: &mut Vec<u8>, flags: Flags, keywords: &[String], recent: bool) {
-    let mut all: Vec<&str> = SystemFlag::ALL.into_iter().filter(|flag| flags.has(*flag)).map(SystemFlag::name).collect();
-    all.extend(recent.then_some("\\Recent"));
-    all.extend(flags.keywords().filter_map(|place| keywords.get(place)).map(String::as_str));
-    out.extend_from_slice(format!("({})", all.join(" ")).as_bytes());
+    let system = SystemFlag::ALL.into_iter().filter(|flag| flags.has(*flag)).map(|flag| -> &str { flag.name() });
+    let keywords = flags.keywords().filter_map(|place| keywords.get(place)).map(String::as_str);
+    out.push(b'(');
+    for (place, name) in system.chain(recent.then_some("\\Recent")).chain(keywords).enumerate() {
+        if place > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(name.as_bytes());
+    }
+    out.push(b')');
+}
+
+/// date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE; in UTC.
+pub(crate) fn date_time(out: &mut Vec<u8>, seconds: i64) {
+    let seconds = seconds.clamp(*DATE_TIME_SECONDS.start(), *DATE_TIME_SECONDS.end());
+    // The form of mail has the same words in another dress, after the day of the week.
+    let text = date::format(Date { seconds, offset_minutes: 0 });
+    let mut words = text.split(' ').skip(1);
+    let mut word = || words.next().unwrap_or_default();
+    let (day, month, year, time, zone) = (word(), word(), word(), word(), word());
+    out.extend_from_slice(format!("\"{day:>2}-{month}-{year} {time} {zone}\"").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
+    }
+
+    #[test]
+    fn strings() {
+        let table: [(&[u8], &[u8]); 6] = [
+            (b"", b"\"\""),
+            (b"a \"b\" \\", b"\"a \\\"b\\\" \\\\\""),
+            (b"tab\there", b"\"tab\there\""),
+            (b"a\r\nb", b"{4}\r\na\r\nb"),
+            (b"caf\xe9", b"{4}\r\ncaf\xe9"),
+            (b"a\0b", b"{3}\r\na\x80b"),
+        ];
+        for (text, wire) in table {
+            assert_eq!(written(|out| quoted(out, text)), wire);
+            assert_eq!(written(|out| nstring(out, Some(text))), wire);
+        }
+        assert_eq!(written(|out| nstring(out, None)), b"NIL");
+    }
+
+    #[test]
+    fn flags() {
+        let keywords = ["$Work".to_owned(), "Junk".to_owned()];
+        let flags = Flags::from(SystemFlag::Seen).with(SystemFlag::Answered.into()).with(Flags::keyword(1)).with(Flags::keyword(5));
+        assert_eq!(written(|out| flag_list(out, flags, &keywords, true)), b"(\\Answered \\Seen \\Recent Junk)");
+        assert_eq!(written(|out| flag_list(out, Flags::NONE, &keywords, false)), b"()");
+    }
+
+    #[test]
+    fn dates() {
+        let table = [
+            (847_333_405, "\" 7-Nov-1996 02:23:25 +0000\""),
+            (1_795_596_334, "\"25-Nov-2026 08:45:34 +0000\""),
+            (i64::MIN, "\" 1-Jan-0000 00:00:00 +0000\""),
+            (i64::MAX, "\"31-Dec-9999 23:59:59 +0000\""),
+        ];
+        for (seconds, wire) in table {
+            assert_eq!(String::from_utf8(written(|out| date_time(out, seconds))).unwrap(), wire);
+        }
+    }
 }

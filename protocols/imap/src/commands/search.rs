@@ -13,7 +13,6 @@ pub(super) fn search(server: &mut Server, running: Running, charset: Option<&str
     let program = match Program::new(charset, criteria, |set, by_uid| opened.resolve(set, by_uid).unwrap_or_default()) {
         Ok(program) => program,
         Err(Fault::BadCharset) => return server.finish(&running, &Response::BAD_CHARSET),
-        #[allow(unreachable_patterns, reason = "whatever else may be wrong with criteria")]
         Err(_) => return server.respond(&running.tag, &Response::NOT_SUPPORTED),
     };
     let (numbering, recent_from) = (opened.numbering.clone(), opened.recent_from);

@@ -1,0 +1,97 @@
+//! Judging a criterion by what is known so far of a message: yes, no, or not yet.
+
+use super::header::Header;
+use super::needle::Needle;
+use super::program::Key;
+use super::{EntryFacts, Verdict};
+use stoa_mime::date::Date;
+
+/// What is known.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub needles: &'a [Needle],
+    pub facts: Option<&'a EntryFacts<'a>>,
+    /// The header of the message, and when it was sent.
+    pub header: Option<(&'a Header<'a>, Option<Date>)>,
+    /// For each needle whether it is in the body; none where nothing was read.
+    pub found: &'a [bool],
+    /// Whether the body was read as far as need be: what was not found is not there.
+    pub is_whole: bool,
+}
+
+impl<'a> Known<'a> {
+    /// Of a message not looked at.
+    pub fn nothing(needles: &'a [Needle]) -> Self {
+        Self { needles, facts: None, header: None, found: &[], is_whole: false }
+    }
+
+    /// Whether the criterion holds. What decides first is not looked past.
+    pub fn judge(&self, key: &Key) -> Verdict {
+        match key {
+            Key::And(keys) => self.until(keys, Verdict::No),
+            Key::Or(keys) => self.until(keys.as_slice(), Verdict::Yes),
+            Key::Not(key) => !self.judge(key),
+            Key::Field(name, needle) => self.header.map_or(Verdict::Unknown, |(header, _)| header.has(name, needle).into()),
+            // What has no date was sent on no day.
+            Key::Sent(days) => self.header.map_or(Verdict::Unknown, |(_, sent)| {
+                let local = |date: Date| date.seconds.saturating_add(i64::from(date.offset_minutes) * 60);
+                sent.is_some_and(|date| days.contain(local(date))).into()
+            }),
+            Key::Scanned { needle, in_header } => self.scanned(*needle, *in_header),
+            _ => self.facts.map_or(Verdict::Unknown, |facts| by_facts(key, facts).into()),
+        }
+    }
+
+    /// The deciding verdict if any key gives it, else unknown if any is, else the opposite.
+    fn until(&self, keys: &[Key], deciding: Verdict) -> Verdict {
+        let mut verdict = !deciding;
+        for key in keys {
+            match self.judge(key) {
+                Verdict::Unknown => verdict = Verdict::Unknown,
+                other if other == deciding => return deciding,
+                _ => {}
+            }
+        }
+        verdict
+    }
+
+    fn scanned(&self, needle: usize, in_header: bool) -> Verdict {
+        let in_body = self.found.get(needle).is_some_and(|found| *found);
+        let here = || in_header && self.header.zip(self.needles.get(needle)).is_some_and(|((header, _), needle)| header.contains(needle));
+        match in_body || here() {
+            false if !self.is_whole => Verdict::Unknown,
+            found => found.into(),
+        }
+    }
+
+    /// Adds the needles by which an undecided criterion may still be decided.
+    pub fn wanted(&self, key: &Key, needles: &mut Vec<usize>) {
+        if self.judge(key) != Verdict::Unknown {
+            return;
+        }
+        match key {
+            Key::And(keys) => keys.iter().for_each(|key| self.wanted(key, needles)),
+            Key::Or(keys) => keys.iter().for_each(|key| self.wanted(key, needles)),
+            Key::Not(key) => self.wanted(key, needles),
+            Key::Scanned { needle, .. } => needles.push(*needle),
+            _ => {}
+        }
+    }
+}
+
+/// The keys that the entry answers.
+fn by_facts(key: &Key, facts: &EntryFacts<'_>) -> bool {
+    let entry = facts.entry;
+    match key {
+        Key::Flag(flag) => entry.flags.has(*flag),
+        Key::Keyword(name) => {
+            entry.flags.keywords().filter_map(|index| facts.keywords.get(index)).any(|known| known.eq_ignore_ascii_case(name))
+        }
+        Key::Recent => facts.recent,
+        Key::Uids(uids) => uids.contains(entry.uid),
+        Key::Smaller(octets) => entry.size < *octets,
+        Key::Larger(octets) => entry.size > *octets,
+        Key::Received(days) => days.contain(entry.received),
+        _ => false,
+    }
+}

@@ -1,0 +1,322 @@
+//! Whole searches: every key on one entry and header, and texts in messages as they travel.
+
+use super::*;
+use crate::parts::{self, Parts};
+use imap_codec::CommandCodec;
+use imap_codec::decode::Decoder;
+use imap_types::command::CommandBody;
+use imap_types::core::AString;
+use imap_types::search::SearchKey;
+use imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
+use proptest::prelude::*;
+use stoa_mailbox::{Flags, SystemFlag, UidSet};
+use stoa_mime::Scanner;
+use stoa_mime::date::Date;
+
+/// Message number 2 has UID 7.
+fn resolve(set: &SequenceSet, by_uid: bool) -> UidSet {
+    let uid = |sequence: &Sequence| match sequence {
+        Sequence::Single(SeqOrUid::Value(number)) if by_uid => number.get(),
+        Sequence::Single(SeqOrUid::Value(number)) => number.get() + 5,
+        other => panic!("{other:?}"),
+    };
+    UidSet::from_ranges(set.0.as_ref().iter().map(|sequence| uid(sequence)..=uid(sequence)))
+}
+
+/// Criteria as on the wire.
+fn program(criteria: &str) -> Result<Program, Fault> {
+    let line = format!("a SEARCH {criteria}\r\n");
+    let (_, command) = CommandCodec::new().decode(line.as_bytes()).unwrap_or_else(|fault| panic!("{line}: {fault:?}"));
+    let CommandBody::Search { charset, criteria, .. } = command.body else { panic!("{line}") };
+    Program::new(charset.as_ref().map(AsRef::as_ref), criteria.as_ref(), resolve)
+}
+
+fn of(key: SearchKey<'_>) -> Program {
+    Program::new(Some("utf-8"), &[key], resolve).unwrap()
+}
+
+fn text(text: &str) -> AString<'_> {
+    AString::try_from(text).unwrap()
+}
+
+/// 2000-02-01 00:00 UTC.
+const FEBRUARY: i64 = 949_363_200;
+
+fn entry() -> Entry {
+    let flags = Flags::from(SystemFlag::Seen).with(SystemFlag::Draft.into()).with(Flags::keyword(1));
+    Entry { uid: 7, size: 1000, message: 1, modseq: 1, flags, received: FEBRUARY + 84_600 }
+}
+
+/// 2 February by its own clock, 1 February in UTC.
+const SENT: Option<Date> = Some(Date { seconds: FEBRUARY + 82_800, offset_minutes: 120 });
+
+const HEADER: &[u8] =
+    b"Subject: =?utf-8?Q?Gr=C3=BC?= =?utf-8?Q?=C3=9Fe?= from afar\r\nFrom: Ann <ann@example.org>\r\nTo: bob@example.org\r\n\
+Cc: carol@example.org\r\nBcc: dave@example.org\r\nX-Mark: blue\r\n sky\r\nX-None:\r\n\r\n";
+
+fn with_facts<T>(ask: impl FnOnce(&EntryFacts<'_>) -> T) -> T {
+    let keywords = ["$Other".to_owned(), "$Work".to_owned()];
+    ask(&EntryFacts { entry: &entry(), keywords: &keywords, recent: true })
+}
+
+/// What the entry says, and what the header says then.
+fn verdicts(program: &Program) -> (Verdict, Verdict) {
+    with_facts(|facts| (program.by_entry(facts), program.by_header(facts, HEADER, SENT)))
+}
+
+#[test]
+fn keys_that_the_entry_answers() {
+    let table = [
+        ("ALL", true),
+        ("2", true),
+        ("3", false),
+        ("1,2", true),
+        ("UID 7", true),
+        ("UID 2", false),
+        ("SEEN", true),
+        ("UNSEEN", false),
+        ("DRAFT", true),
+        ("UNDRAFT", false),
+        ("ANSWERED", false),
+        ("UNANSWERED", true),
+        ("DELETED", false),
+        ("UNDELETED", true),
+        ("FLAGGED", false),
+        ("UNFLAGGED", true),
+        ("RECENT", true),
+        ("OLD", false),
+        ("NEW", false),
+        ("KEYWORD $work", true),
+        ("KEYWORD $Other", false),
+        ("KEYWORD $Unknown", false),
+        ("UNKEYWORD $Work", false),
+        ("UNKEYWORD $Other", true),
+        ("UNKEYWORD $Unknown", true),
+        ("SMALLER 1000", false),
+        ("SMALLER 1001", true),
+        ("LARGER 1000", false),
+        ("LARGER 999", true),
+        ("BEFORE 1-Feb-2000", false),
+        ("BEFORE 2-Feb-2000", true),
+        ("ON 1-Feb-2000", true),
+        ("ON 2-Feb-2000", false),
+        ("SINCE 1-Feb-2000", true),
+        ("SINCE 2-Feb-2000", false),
+        ("NOT SEEN", false),
+        ("NOT NOT SEEN", true),
+        ("OR FLAGGED SEEN", true),
+        ("OR FLAGGED DELETED", false),
+        ("SEEN DRAFT", true),
+        ("SEEN FLAGGED", false),
+        ("(SEEN (DRAFT 2))", true),
+        ("NOT (SEEN FLAGGED)", true),
+        ("TEXT \"\"", true),
+        ("BODY \"\"", true),
+        // Decided without the rest.
+        ("FLAGGED BODY x", false),
+        ("OR SUBJECT x SEEN", true),
+    ];
+    for (criteria, want) in table {
+        assert_eq!(verdicts(&program(criteria).unwrap()), (want.into(), want.into()), "{criteria}");
+    }
+}
+
+#[test]
+fn keys_that_need_the_header() {
+    let table = [
+        ("SUBJECT AFAR", Verdict::Yes),
+        ("SUBJECT ann", Verdict::No),
+        ("SUBJECT \"\"", Verdict::Yes),
+        ("FROM \"ann <\"", Verdict::Yes),
+        ("FROM bob", Verdict::No),
+        ("TO bob@", Verdict::Yes),
+        ("TO carol", Verdict::No),
+        ("CC carol", Verdict::Yes),
+        ("CC dave", Verdict::No),
+        ("BCC dave", Verdict::Yes),
+        ("BCC ann", Verdict::No),
+        ("HEADER x-mark \"Blue Sky\"", Verdict::Yes),
+        ("HEADER X-Mark red", Verdict::No),
+        ("HEADER X-None \"\"", Verdict::Yes),
+        ("HEADER X-None x", Verdict::No),
+        ("HEADER X-Missing \"\"", Verdict::No),
+        ("SENTBEFORE 2-Feb-2000", Verdict::No),
+        ("SENTBEFORE 3-Feb-2000", Verdict::Yes),
+        ("SENTON 2-Feb-2000", Verdict::Yes),
+        ("SENTON 1-Feb-2000", Verdict::No),
+        ("SENTSINCE 2-Feb-2000", Verdict::Yes),
+        ("SENTSINCE 3-Feb-2000", Verdict::No),
+        ("NOT TO bob", Verdict::No),
+        ("TEXT afar", Verdict::Yes),
+        ("TEXT x-mark:", Verdict::Yes),
+        ("NOT TEXT afar", Verdict::No),
+        ("TEXT elsewhere", Verdict::Unknown),
+        ("BODY afar", Verdict::Unknown),
+        ("NOT BODY afar", Verdict::Unknown),
+        ("OR BODY x TO bob", Verdict::Yes),
+        ("OR BODY x TO none", Verdict::Unknown),
+        ("BODY x TO bob", Verdict::Unknown),
+        ("BODY x TO none", Verdict::No),
+    ];
+    for (criteria, want) in table {
+        assert_eq!(verdicts(&program(criteria).unwrap()), (Verdict::Unknown, want), "{criteria}");
+    }
+    assert_eq!(verdicts(&of(SearchKey::Subject(text("GRÜßE FROM")))).1, Verdict::Yes);
+}
+
+#[test]
+fn without_date() {
+    for (criteria, want) in [("SENTON 2-Feb-2000", Verdict::No), ("NOT SENTSINCE 2-Feb-2000", Verdict::Yes)] {
+        assert_eq!(with_facts(|facts| program(criteria).unwrap().by_header(facts, HEADER, None)), want, "{criteria}");
+    }
+}
+
+#[test]
+fn faults() {
+    let bytes = AString::try_from(&b"\xff"[..]).unwrap();
+    assert_eq!(Program::new(None, &[SearchKey::Body(bytes.clone())], resolve).err(), Some(Fault::NotText));
+    assert_eq!(Program::new(None, &[SearchKey::Header(bytes, text("x"))], resolve).err(), Some(Fault::NotText));
+    let many = vec![SearchKey::Body(text("x")); SCANNED_TEXTS_MAX + 1];
+    assert_eq!(Program::new(None, &many, resolve).err(), Some(Fault::TooMany));
+    for (criteria, want) in [
+        ("CHARSET iso-8859-1 ALL", Some(Fault::BadCharset)),
+        ("CHARSET us-ascii ALL", None),
+        ("CHARSET Utf-8 ALL", None),
+        ("OLDER 60", Some(Fault::Unsupported)),
+        ("YOUNGER 60", Some(Fault::Unsupported)),
+    ] {
+        assert_eq!(program(criteria).err(), want, "{criteria}");
+    }
+}
+
+#[test]
+fn responses() {
+    for (numbers, want) in [(&[][..], "* SEARCH\r\n"), (&[2, 4_294_967_295], "* SEARCH 2 4294967295\r\n")] {
+        let mut out = Vec::new();
+        response(&mut out, numbers.iter().copied());
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
+}
+
+/// The verdict on a message that comes in pieces, and how many octets of it were read.
+fn scan(program: &Program, message: &[u8], piece: usize) -> (bool, usize) {
+    let mut scanner = Scanner::new();
+    scanner.feed(message);
+    let scanned = scanner.finish();
+    let parts = Parts::from_bytes(&parts::to_bytes(&scanned.part)).unwrap();
+    let (mut scan, mut read) = (TextScan::new(program, &parts), 0);
+    while let Some(range) = scan.next() {
+        for piece in message[range.start as usize..range.end as usize].chunks(piece) {
+            if !scan.is_decided() {
+                scan.feed(piece);
+                read += piece.len();
+            }
+        }
+    }
+    (with_facts(|facts| scan.verdict(facts, &scanned.header, None)), read)
+}
+
+const MESSAGE: &[u8] = b"Subject: =?iso-2022-jp?b?GyRCJCobKEI=?=\r\n =?iso-2022-jp?b?GyRCJCobKEI=?= outside\r\nMIME-Version: 1.0\r\n\
+Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\
+Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\nX-Part: hidden\r\n\r\nCaf=E9 am See=\r\nufer\r\n\
+--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nU2Now7ZuZSBH\r\ncsO8w59l\r\n\
+--b\r\nContent-Type: text/plain; charset=ISO-2022-JP\r\n\r\n\x1b$BF|K\\\x1b(B\r\n\
+--b\r\nContent-Type: application/octet-stream\r\n\r\nsecret\r\n\
+--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: =?utf-8?Q?=C3=84pfel?=\r\nContent-Transfer-Encoding: base64\r\n\r\nQmlybmVu\r\n\
+--b--\r\nepilogue\r\n";
+
+#[test]
+fn texts_in_a_message() {
+    let table = [
+        ("CAFÉ AM SEEUFER", true, true),
+        ("schöne grüße", true, true),
+        ("日本", true, true),
+        ("äPFEL", true, true),
+        ("subject: äpfel", true, true),
+        ("birnen", true, true),
+        ("QmlybmVu", false, false),
+        ("secret", false, false),
+        ("hidden", false, false),
+        ("preamble", false, false),
+        ("epilogue", false, false),
+        ("seeuferschöne", false, false),
+        ("おお OUTSIDE", false, true),
+    ];
+    for (wanted, in_body, in_text) in table {
+        for piece in [1, 3, 50, MESSAGE.len()] {
+            let found = |key| scan(&of(key), MESSAGE, piece).0;
+            assert_eq!(found(SearchKey::Body(text(wanted))), in_body, "{wanted}");
+            assert_eq!(found(SearchKey::Text(text(wanted))), in_text, "{wanted}");
+            assert_eq!(found(SearchKey::Not(Box::new(SearchKey::Body(text(wanted))))), !in_body, "not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn criteria_over_several_texts() {
+    let table = [
+        ("BODY ufer BODY birnen", true),
+        ("BODY ufer BODY none", false),
+        ("OR BODY none BODY birnen", true),
+        ("OR (SEEN BODY none) (FLAGGED BODY ufer)", false),
+        ("BODY ufer NOT BODY none SUBJECT outside", true),
+        ("BODY ufer SUBJECT inside", false),
+    ];
+    for (criteria, want) in table {
+        assert_eq!(scan(&program(criteria).unwrap(), MESSAGE, 7).0, want, "{criteria}");
+    }
+}
+
+#[test]
+fn no_more_is_read_than_must_be() {
+    let all = scan(&program("BODY none").unwrap(), MESSAGE, 1000).1;
+    for criteria in ["BODY ufer", "NOT BODY ufer", "OR BODY none BODY ufer", "SUBJECT x OR BODY none BODY ufer"] {
+        let read = scan(&program(criteria).unwrap(), MESSAGE, 1000).1;
+        assert!(read > 0 && read < all / 2, "{criteria}: {read} of {all}");
+    }
+    assert_eq!(scan(&program("SEEN").unwrap(), MESSAGE, 1000).1, 0);
+}
+
+#[test]
+fn matches_across_the_seam_of_windows() {
+    let needle = "Nädel";
+    let program = of(SearchKey::Body(text("NÄDEL")));
+    for before in reader::WINDOW_BYTES - 8..reader::WINDOW_BYTES + 3 {
+        for (charset, needle) in [("utf-8", needle.as_bytes()), ("iso-8859-1", b"N\xe4del"), ("none", needle.as_bytes())] {
+            let mut message = format!("Content-Type: text/plain; charset={charset}\r\n\r\n").into_bytes();
+            message.extend(std::iter::repeat_n(b"x\r\n", before / 3 + 1).flatten().take(before));
+            message.extend_from_slice(needle);
+            message.extend(std::iter::repeat_n(b'x', 2000));
+            assert!(scan(&program, &message, 16 * 1024).0, "{charset} {before}");
+        }
+    }
+}
+
+proptest! {
+    /// Parts of a few letters, searched in pieces of any size, as if each had been read at once.
+    #[test]
+    fn any_pieces_give_what_the_plain_model_gives(
+        parts in prop::collection::vec("[aAäÄb \\r\\n]{0,12}", 1..5),
+        needles in ("[aäb]{1,3}", "[aäb]{1,3}"),
+        piece in 1_usize..20,
+    ) {
+        let mut message = "Content-Type: multipart/mixed; boundary=x\r\n".to_owned();
+        for part in &parts {
+            message += "\r\n--x\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+            message += &base64::Engine::encode(&base64::engine::general_purpose::STANDARD, part);
+        }
+        message += "\r\n--x--\r\n";
+        let has = |needle: &str| parts.iter().any(|part| part.to_lowercase().contains(needle));
+        let key = |needle| SearchKey::Body(text(needle));
+        let (one, other) = (&needles.0, &needles.1);
+        let table = [
+            (key(one), has(one)),
+            (SearchKey::Not(Box::new(key(one))), !has(one)),
+            (SearchKey::Or(Box::new(key(one)), Box::new(key(other))), has(one) || has(other)),
+            (SearchKey::Or(Box::new(SearchKey::Not(Box::new(key(one)))), Box::new(key(other))), !has(one) || has(other)),
+        ];
+        for (key, want) in table {
+            prop_assert_eq!(scan(&of(key.clone()), message.as_bytes(), piece).0, want, "{:?}", key);
+        }
+    }
+}
