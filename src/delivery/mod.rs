@@ -1,0 +1,161 @@
+//! Delivery: from a recipient's address to a mailbox, in one atomic change per accepted message.
+//!
+//! Takes a message as it comes ([`Intake`]) and an envelope that a door has checked with it; files the message in
+//! every local mailbox and leaves the other recipients to the queue, in one commit. [`admit`] is the one way in
+//! which anything comes into a mailbox otherwise. Trusts the doors for who is connected, and nobody else.
+//! Standards: RFC 5321 §4.4 (trace), §6.3 (loops); RFC 6409 §6.1 (what a submission may claim).
+
+pub mod admit;
+mod intake;
+mod recipients;
+
+pub use intake::{Intake, Received, summarize};
+pub use recipients::{Names, Resolved};
+
+use crate::store::{Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Store, StoreError};
+use crate::trust::Trust;
+use bytes::Bytes;
+use stoa_smtp::{Address, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
+
+/// A message that passed so many servers goes round in circles; RFC 5321 §6.3 asks for 100 at least.
+pub const RECEIVED_HOPS_MAX: usize = 100;
+
+/// Where mail goes; clones are handles to the same.
+#[derive(Clone)]
+pub struct Delivery {
+    store: Store,
+    names: Names,
+}
+
+/// Why a message was not delivered; nothing of it is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum NotDelivered {
+    /// See [`RECEIVED_HOPS_MAX`].
+    #[error("this message has passed more than {RECEIVED_HOPS_MAX} servers: it goes round in circles")]
+    Loop,
+    /// RFC 6409 §6.1: its From is not the sender's.
+    #[error("the From of this message, {0}, is not an address of your account; send as an address that you own")]
+    ForeignFrom(String),
+    /// RFC 5322 §3.6: an account must say who writes.
+    #[error("this message has no From; add one with an address of your account")]
+    NoFrom,
+    /// A mailbox went away between RCPT and the end of the message.
+    #[error("a recipient of this message does not exist any more")]
+    RecipientGone,
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Delivery {
+    /// Delivers into this store, for these names.
+    pub fn new(store: Store, names: Names) -> Self {
+        Self { store, names }
+    }
+
+    /// What this server is called.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Does mail to this address come to the account? Then the account may send in its name.
+    pub async fn owns(&self, account: HolderId, address: &Address) -> Result<bool, StoreError> {
+        Ok(matches!(self.recipient(address).await?, Resolved::Local(place) if place.0 == account))
+    }
+
+    /// Files a message for all recipients of its envelope. `id` is new; `now` in seconds since 1970.
+    pub async fn deliver(&self, id: u64, envelope: &Envelope, trust: &Trust, message: Received, now: i64) -> Result<(), NotDelivered> {
+        if message.hops > RECEIVED_HOPS_MAX {
+            return Err(NotDelivered::Loop);
+        }
+        if let Some(account) = trust.account() {
+            self.check_from(account, &message).await?;
+        }
+        let (mailboxes, elsewhere) = self.split(&envelope.recipients).await?;
+        let mut filing = Filing { received: now, mailboxes, ..message.filing(trust) };
+        if !elsewhere.is_empty() {
+            // Return-Path is for the last server (RFC 5321 §4.4), which is another one here.
+            let prefix = message.prefix.slice(message.return_path_bytes..);
+            let body = filing.body.reference();
+            let recipients = elsewhere.iter().map(|recipient| queued_recipient(recipient, now)).collect();
+            let (ret, envelope_id) = (ret_number(envelope.ret), envelope.envid.clone());
+            let reverse_path = reverse_path(&envelope.reverse_path);
+            filing.queue = Some((id, Queued { reverse_path, prefix, body, ret, envelope_id, accepted: now, recipients }));
+        }
+        self.store.commit(Change::Deliver(Box::new(filing))).await?;
+        Ok(())
+    }
+
+    /// DESIGN: rights are those of the principal, so whoever signed in may write only in names of their own.
+    async fn check_from(&self, account: HolderId, message: &Received) -> Result<(), NotDelivered> {
+        if message.from.is_empty() {
+            return Err(NotDelivered::NoFrom);
+        }
+        for from in &message.from {
+            let owned = match Address::parse(from) {
+                Some(address) => self.owns(account, &address).await?,
+                None => false,
+            };
+            if !owned {
+                return Err(NotDelivered::ForeignFrom(from.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The mailboxes of local recipients, each once, and the recipients elsewhere.
+    async fn split<'a>(&self, recipients: &'a [Recipient]) -> Result<(Vec<Place>, Vec<&'a Recipient>), NotDelivered> {
+        let (mut mailboxes, mut elsewhere) = (Vec::new(), Vec::new());
+        for recipient in recipients {
+            match self.recipient(&recipient.address).await? {
+                Resolved::Local(place) if mailboxes.contains(&place) => {}
+                Resolved::Local(place) => mailboxes.push(place),
+                Resolved::Elsewhere => elsewhere.push(recipient),
+                Resolved::Unknown => return Err(NotDelivered::RecipientGone),
+            }
+        }
+        Ok((mailboxes, elsewhere))
+    }
+}
+
+fn reverse_path(path: &ReversePath) -> String {
+    path.to_string()
+}
+
+fn queued_recipient(recipient: &Recipient, now: i64) -> QueuedRecipient {
+    let original = recipient.orcpt.as_ref().map(|OriginalRecipient { kind, address }| format!("{kind};{address}"));
+    let notify = recipient.notify.as_ref().map_or(0, notify_bits);
+    QueuedRecipient { address: recipient.address.to_string(), notify, original, next_attempt: now, attempts: 0 }
+}
+
+/// As [`QueuedRecipient::notify`] keeps it.
+fn notify_bits(notify: &Notify) -> u8 {
+    match notify {
+        Notify::Never => 1,
+        Notify::On { success, failure, delay } => u8::from(*success) << 1 | u8::from(*failure) << 2 | u8::from(*delay) << 3,
+    }
+}
+
+/// As [`Queued::ret`] keeps it.
+fn ret_number(ret: Option<Ret>) -> u8 {
+    match ret {
+        None => 0,
+        Some(Ret::Full) => 1,
+        Some(Ret::Headers) => 2,
+    }
+}
+
+/// Header lines that this server puts in front of a message: Return-Path, of which the octets are returned, and Received.
+pub fn trace_prefix(envelope: &Envelope, hostname: &str, id: &str, date: &str) -> (Bytes, usize) {
+    let mut prefix = stoa_smtp::return_path_header(&envelope.reverse_path);
+    let return_path_bytes = prefix.len();
+    let only = match envelope.recipients.as_slice() {
+        [recipient] => Some(&recipient.address),
+        _ => None,
+    };
+    prefix.extend(stoa_smtp::received_header(envelope, hostname, id, only, date));
+    (prefix.into(), return_path_bytes)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,209 @@
+//! Recipients, senders, filing and admission, on the engine in memory.
+
+use super::admit::{NotAdmitted, Wish, admit};
+use super::*;
+use crate::store::engine::memory::Memory;
+use crate::store::{Account, Credential, NewAccount, Outcome};
+use std::sync::Arc;
+use stoa_mailbox::{FlagChange, FlagNames, UidSet};
+use stoa_smtp::{BodyKind, Client};
+
+pub(crate) async fn account(store: &Store, address: &str, owner: bool) -> HolderId {
+    let password = Credential {
+        id: 0,
+        name: String::new(),
+        argon2: String::new(),
+        scram_salt: Vec::new(),
+        scram_iterations: 0,
+        scram_stored_key: Vec::new(),
+        scram_server_key: Vec::new(),
+        created: 0,
+    };
+    let account = NewAccount { address: address.into(), owner, now: 1_000 };
+    match store.commit(Change::CreateAccount { account, password }).await.unwrap() {
+        Outcome::Holder(holder) => holder,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) struct House {
+    pub engine: Memory,
+    pub store: Store,
+    pub delivery: Delivery,
+    pub socrates: HolderId,
+    pub plato: HolderId,
+}
+
+impl House {
+    pub async fn plato(&self) -> Trust {
+        Trust::of_account(&self.store.account(self.plato).await.unwrap().unwrap())
+    }
+}
+
+/// Socrates owns it, plato lives there.
+pub(crate) async fn house() -> House {
+    let engine = Memory::new();
+    let store = Store::open(Arc::new(engine.clone())).await.unwrap();
+    let socrates = account(&store, "socrates@stoa.example", true).await;
+    let plato = account(&store, "plato@stoa.example", false).await;
+    let domains = vec!["stoa.example".into(), "agora.example".into()];
+    let delivery = Delivery::new(store.clone(), Names { hostname: "mx.stoa.example".into(), domains });
+    House { engine, store, delivery, socrates, plato }
+}
+
+pub(crate) fn envelope(from: &str, to: &[&str]) -> Envelope {
+    let recipient = |to: &&str| Recipient { address: Address::parse(to).unwrap(), notify: None, orcpt: None };
+    let reverse_path = Address::parse(from).map_or(ReversePath::Null, ReversePath::Address);
+    let client = Client { peer: "192.0.2.7".parse().unwrap(), helo: "out.example".into(), esmtp: true, tls: None, account: None };
+    let recipients = to.iter().map(recipient).collect();
+    Envelope { reverse_path, recipients, body: BodyKind::SevenBit, smtputf8: false, size: None, ret: None, envid: None, client }
+}
+
+pub(crate) async fn received(store: &Store, envelope: &Envelope, text: &str) -> Received {
+    let trace = trace_prefix(envelope, "mx.stoa.example", "1", "Tue, 1 Jul 2003 10:52:37 +0200");
+    let mut intake = Intake::with_trace(store, trace, 1_000);
+    intake.push(text.replace('\n', "\r\n").as_bytes()).await.unwrap();
+    intake.finish().await.unwrap()
+}
+
+/// The messages of a mailbox, whole.
+pub(crate) async fn contents(store: &Store, holder: HolderId, mailbox: &str) -> Vec<String> {
+    let tree = store.holder(holder).await.unwrap().unwrap();
+    let Some(leaf) = tree.find(mailbox) else { return Vec::new() };
+    let view = store.watch((holder, leaf.id)).await.unwrap().borrow().clone();
+    let ids: Vec<_> = view.iter().map(|entry| entry.message).collect();
+    let mut all = Vec::new();
+    for message in store.messages(holder, &ids).await.unwrap().into_iter().flatten() {
+        let body = store.body(message.prefix.clone(), &message.body).await.unwrap();
+        all.push(String::from_utf8(body.read_all(0..u64::MAX).await.unwrap()).unwrap());
+    }
+    all
+}
+
+#[tokio::test]
+async fn an_address_is_here_elsewhere_or_nobodys() {
+    let house = house().await;
+    let table = [
+        ("socrates@stoa.example", Some(house.socrates), true),
+        ("Socrates@stoa.example", Some(house.socrates), true),
+        ("socrates+agora+x@stoa.example", Some(house.socrates), true),
+        ("plato@stoa.example", Some(house.plato), true),
+        ("postmaster@stoa.example", Some(house.socrates), true),
+        ("PostMaster@agora.example", Some(house.socrates), true),
+        ("abuse+case-7@stoa.example", Some(house.socrates), true),
+        ("+socrates@stoa.example", None, true),
+        ("xanthippe@stoa.example", None, true),
+        ("socrates@agora.example", None, true),
+        ("socrates@example.net", None, false),
+        ("socrates@[192.0.2.1]", None, false),
+    ];
+    for (address, holder, ours) in table {
+        let resolved = house.delivery.recipient(&Address::parse(address).unwrap()).await.unwrap();
+        match (resolved, holder) {
+            (Resolved::Local(place), Some(holder)) => assert_eq!(place.0, holder, "{address}"),
+            (Resolved::Unknown, None) => assert!(ours, "{address}"),
+            (Resolved::Elsewhere, None) => assert!(!ours, "{address}"),
+            other => panic!("{address}: {other:?}"),
+        }
+    }
+    let bare = Address { local: "postmaster".into(), domain: String::new() };
+    assert!(matches!(house.delivery.recipient(&bare).await.unwrap(), Resolved::Local(place) if place.0 == house.socrates));
+    for (address, owns) in [("plato+x@stoa.example", true), ("postmaster@stoa.example", false), ("a@example.net", false)] {
+        assert_eq!(house.delivery.owns(house.plato, &Address::parse(address).unwrap()).await.unwrap(), owns, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn one_commit_files_a_message_for_everybody_once() {
+    let house = house().await;
+    let envelope = envelope("a@out.example", &["socrates@stoa.example", "socrates+x@stoa.example", "plato@stoa.example", "b@net.example"]);
+    let message = received(&house.store, &envelope, "Subject: x\n\nhello\n").await;
+    let before = house.engine.synced_commits();
+    house.delivery.deliver(9, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
+    assert_eq!(house.engine.synced_commits(), before + 1);
+    for holder in [house.socrates, house.plato] {
+        let all = contents(&house.store, holder, "INBOX").await;
+        assert_eq!(all.len(), 1);
+        assert!(all[0].starts_with("Return-Path: <a@out.example>\r\nReceived: from out.example ([192.0.2.7])"), "{}", all[0]);
+        assert!(all[0].ends_with("Subject: x\r\n\r\nhello\r\n"));
+    }
+    let queued = house.store.queued(10).await.unwrap();
+    let (id, message) = &queued[0];
+    assert_eq!((*id, message.reverse_path.as_str(), message.recipients.len()), (9, "a@out.example", 1));
+    assert_eq!(message.recipients[0].address, "b@net.example");
+    assert!(message.prefix.starts_with(b"Received: "), "the last server writes Return-Path, and that is another one");
+}
+
+#[tokio::test]
+async fn an_account_writes_in_its_own_names() {
+    let house = house().await;
+    let plato = house.plato().await;
+    let table = [
+        ("From: Plato <plato@stoa.example>\n\n", true),
+        ("From: PLATO+x@stoa.example\n\n", true),
+        ("From: socrates@stoa.example\n\n", false),
+        ("From: plato@stoa.example, socrates@stoa.example\n\n", false),
+        ("From: \"plato@stoa.example\" <x@net.example>\n\n", false),
+        ("From: plato@stoa.example\nFrom: x@net.example\n\n", false),
+        ("From: x: plato@stoa.example;\n\n", true),
+        ("Subject: nobody\n\n", false),
+    ];
+    for (n, (text, fine)) in table.into_iter().enumerate() {
+        let envelope = envelope("plato@stoa.example", &["socrates@stoa.example"]);
+        let message = received(&house.store, &envelope, text).await;
+        let delivered = house.delivery.deliver(n as u64, &envelope, &plato, message, 2_000).await;
+        assert_eq!(delivered.is_ok(), fine, "{text}: {delivered:?}");
+        let message = received(&house.store, &envelope, text).await;
+        house.delivery.deliver(n as u64, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_goes_in_circles_is_refused() {
+    let house = house().await;
+    let envelope = envelope("a@out.example", &["plato@stoa.example"]);
+    // Our own Received counts, too.
+    for (hops, fine) in [(RECEIVED_HOPS_MAX - 1, true), (RECEIVED_HOPS_MAX, false)] {
+        let text = format!("{}\nx\n", "Received: by x; Tue, 1 Jul 2003 10:52:37 +0200\n".repeat(hops));
+        let message = received(&house.store, &envelope, &text).await;
+        let delivered = house.delivery.deliver(1, &envelope, &Trust::of_stranger(), message, 2_000).await;
+        assert_eq!(delivered.is_ok(), fine, "{hops}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_touches_a_mailbox_of_somebody_else() {
+    let house = house().await;
+    let inbox = async |holder| (holder, house.store.holder(holder).await.unwrap().unwrap().find("INBOX").unwrap().id);
+    let (his, mine) = (inbox(house.socrates).await, inbox(house.plato).await);
+    let plato = house.plato().await;
+    let message = async || received(&house.store, &envelope("a@b.example", &[]), "x: y\n\n").await;
+    let (all, flags) = (UidSet::from_ranges([1..=9]), FlagNames::default());
+    let append = async || Wish::Append { message: Box::new(message().await), flags: flags.clone(), received: 1 };
+    admit(&house.store, &plato, mine, append().await).await.unwrap();
+    let copy = |to, take| Wish::Copy { uids: all.clone(), to, take };
+    let flag = Wish::Flag { uids: all.clone(), change: FlagChange::Add, flags: flags.clone() };
+    for (place, wish) in
+        [(his, append().await), (his, copy(mine, false)), (mine, copy(his, true)), (his, flag), (his, Wish::Expunge { uids: None })]
+    {
+        let shown = format!("{wish:?}");
+        assert!(matches!(admit(&house.store, &plato, place, wish).await, Err(NotAdmitted::Forbidden)), "{shown}");
+        assert!(matches!(admit(&house.store, &Trust::of_stranger(), mine, copy(mine, true)).await, Err(NotAdmitted::Forbidden)));
+    }
+    assert_eq!(
+        (contents(&house.store, house.plato, "INBOX").await.len(), contents(&house.store, house.socrates, "INBOX").await.len()),
+        (1, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_recipient_that_went_away_is_noticed_and_nothing_is_stored() {
+    let house = house().await;
+    let envelope = envelope("a@out.example", &["socrates@stoa.example", "plato@stoa.example"]);
+    let message = received(&house.store, &envelope, "x: y\n\n").await;
+    let account: Account = house.store.account(house.plato).await.unwrap().unwrap();
+    house.store.commit(Change::RemoveAccount { account }).await.unwrap();
+    let delivered = house.delivery.deliver(1, &envelope, &Trust::of_stranger(), message, 2_000).await;
+    assert!(matches!(delivered, Err(NotDelivered::RecipientGone)));
+    assert!(contents(&house.store, house.socrates, "INBOX").await.is_empty());
+}

@@ -1,0 +1,80 @@
+//! The queue: mail for other hosts, from its acceptance until it is handed over.
+//!
+//! What the queue holds and what a crash leaves of it:
+//!
+//! | state | where | guarantee | leads to |
+//! |---|---|---|---|
+//! | accepted | a `Queue` row with its recipients, in the commit of the 250 | synced before the 250 | waiting |
+//! | waiting | the same row; each recipient says when it is tried next | keeps its body by a reference | handed over |
+//! | handed over | the row is gone, in the one commit that files the message where it went | once, also across crashes | — |
+//!
+//! A [`Courier`] takes messages out on one [`Route`]. Today there is one route: the demo's, which catches everything in
+//! a mailbox. A server without a courier keeps what it accepted until one runs. Known gaps: no delivery to other hosts
+//! and no reports yet.
+
+mod outside;
+
+pub use outside::Outside;
+
+use crate::store::{Queued, Store, StoreError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Messages looked at in one go.
+const MESSAGES_AT_ONCE_MAX: usize = 64;
+
+/// How long to wait after a failure, which is the store's and may pass.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// A way out of the queue.
+pub trait Route: Send + Sync {
+    /// Takes a message over; when this returns `Ok`, it is out of the queue.
+    fn take(&self, id: u64, message: &Queued) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Takes messages out of the queue as they come.
+pub struct Courier<R> {
+    store: Store,
+    route: R,
+}
+
+impl<R: Route> Courier<R> {
+    /// A courier on this route.
+    pub fn new(store: Store, route: R) -> Self {
+        Self { store, route }
+    }
+
+    /// Works until the server shuts down.
+    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        loop {
+            let pause = match self.empty().await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be emptied now");
+                    Some(PAUSE_AFTER_FAILURE)
+                }
+            };
+            tokio::select! {
+                () = self.store.queue_grew(), if pause.is_none() => {}
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+                _ = shutdown.wait_for(|down| *down) => return,
+            }
+        }
+    }
+
+    /// Takes out all that waits.
+    pub async fn empty(&self) -> Result<(), StoreError> {
+        loop {
+            let waiting = self.store.queued(MESSAGES_AT_ONCE_MAX).await?;
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            for (id, message) in &waiting {
+                self.route.take(*id, message).await?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
