@@ -1,0 +1,281 @@
+//! The IMAP door: answers a conversation's questions from the server's state.
+//!
+//! Takes an authenticated conversation's word for what the client wants, and nothing else: every change goes
+//! through admission with the account's own rights. Bodies are read and written in chunks, so that a
+//! connection costs a chunk or two of memory whatever the message. Standards are in `protocols/imap`.
+
+mod refusals;
+mod stream;
+mod tree;
+
+use super::Services;
+use crate::delivery::admit::{Wish, admit, rights};
+use crate::delivery::{Intake, Received};
+use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
+use crate::store::{self, Change, Outcome, Place, StoreError};
+use crate::trust::Trust;
+use bytes::Bytes;
+use refusals::{not_admitted, refused, unavailable};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use stoa_imap::{Answer, Config, Event, Query, Question, Refusal, RefusalCode, Selected, Server, Status};
+use stoa_mailbox::{FlagNames, SystemFlag, View};
+use tokio::sync::watch;
+
+/// From the first byte to the login: time to type a password, no more.
+const LOGIN_SECONDS: u64 = 180;
+/// RFC 3501 §5.4 asks for 30 minutes at least; those who IDLE renew after 29 (RFC 2177 §3).
+const IDLE_SECONDS: u64 = 35 * 60;
+/// A person mistypes twice, a guesser goes on.
+const LOGIN_FAILURES_MAX: u32 = 3;
+
+/// Leads one conversation to its end.
+pub async fn serve(services: Arc<Services>, connection: Connection, tls_available: bool, shutdown: watch::Receiver<bool>) -> Ended {
+    let config = Config {
+        hostname: services.delivery.names().hostname.clone(),
+        tls_available,
+        tls_on: connection.tls_facts().is_some(),
+        auth_nonce: super::nonce(),
+        message_bytes_max: services.limits.message_bytes_max,
+        login_seconds: LOGIN_SECONDS,
+        idle_seconds: IDLE_SECONDS,
+        login_failures_max: LOGIN_FAILURES_MAX,
+    };
+    let door = ImapDoor { peer: connection.peer, services, account: None, open: None, append: None };
+    drive(Server::new(config, std::time::Instant::now()), door, connection, shutdown, Patience::default()).await
+}
+
+struct ImapDoor {
+    services: Arc<Services>,
+    peer: SocketAddr,
+    account: Option<Trust>,
+    open: Option<Open>,
+    append: Option<Appending>,
+}
+
+/// The selected mailbox.
+struct Open {
+    place: Place,
+    views: watch::Receiver<Arc<View>>,
+    /// Those who may change it claim its `\Recent` messages.
+    read_only: bool,
+    /// The conversation was told that the mailbox is gone.
+    told_gone: bool,
+}
+
+/// A message that is on its way in.
+struct Appending {
+    place: Place,
+    flags: FlagNames,
+    received: i64,
+    intake: Result<Intake, StoreError>,
+}
+
+type Answered = Result<Answer, Refusal>;
+
+impl Door<Server> for ImapDoor {
+    async fn ask(&mut self, question: Question) -> Answer {
+        self.answer(question).await.unwrap_or_else(Answer::Refused)
+    }
+
+    async fn body(&mut self, chunk: Vec<u8>) {
+        let Some(append) = &mut self.append else { return };
+        if let Ok(intake) = &mut append.intake
+            && let Err(error) = intake.push(&chunk).await
+        {
+            append.intake = Err(error);
+        }
+    }
+
+    async fn stream(&mut self, query: Query, out: &mut Outbox) -> io::Result<Answer> {
+        let holder = self.open.as_ref().map(|open| open.place.0).ok_or_else(|| io::Error::other("a query without a mailbox"))?;
+        stream::write(&self.services.store, holder, query, out).await.map(|()| Answer::Streamed)
+    }
+
+    async fn event(&mut self) -> Event {
+        match &mut self.open {
+            Some(open) if !open.told_gone => match open.views.changed().await {
+                Ok(()) => Event::Changed(open.views.borrow_and_update().clone()),
+                Err(_) => {
+                    open.told_gone = true;
+                    Event::Gone
+                }
+            },
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+impl ImapDoor {
+    async fn answer(&mut self, question: Question) -> Answered {
+        match question {
+            Question::Authenticate(question) => self.authenticate(question).await,
+            Question::Refresh => Ok(self.done()),
+            Question::Mailboxes => tree::mailboxes(&self.services.store, self.holder()?).await,
+            Question::Select { mailbox, read_only } => self.select(&mailbox, read_only).await,
+            Question::Unselect => {
+                self.let_go().await;
+                Ok(Answer::Done(None))
+            }
+            Question::Status { mailbox } => self.status(&mailbox).await,
+            Question::Create { mailbox } => self.change_tree(tree::create(self.holder()?, mailbox, super::now())).await,
+            Question::Delete { mailbox } => {
+                let (place, name) = self.find(&mailbox).await?;
+                self.change_tree(Change::DeleteMailbox { place, name }).await
+            }
+            Question::Rename { from, to } => {
+                tree::rename(&self.services.store, self.holder()?, from, to, super::now()).await?;
+                Ok(self.done())
+            }
+            Question::Subscribe { mailbox, on } => {
+                let holder = self.holder()?;
+                self.change_tree(Change::Subscribe { holder, name: mailbox, on }).await
+            }
+            Question::BeginAppend { mailbox, flags, received, .. } => self.begin_append(&mailbox, flags, received).await,
+            Question::EndAppend => self.end_append().await,
+            Question::AbortAppend => {
+                if let Some(Appending { intake: Ok(intake), .. }) = self.append.take() {
+                    intake.discard().await;
+                }
+                Ok(self.done())
+            }
+            Question::Copy { uids, mailbox, take } => {
+                let (to, _) = self.find(&mailbox).await.map_err(refusals::try_create)?;
+                match self.admit(Wish::Copy { uids, to, take }).await? {
+                    Outcome::Copied { uid_validity, from, to } => Ok(Answer::Copied { uid_validity, from, to, view: self.newest() }),
+                    _ => Ok(self.done()),
+                }
+            }
+            Question::Store { uids, change, flags } => {
+                self.admit(Wish::Flag { uids, change, flags }).await?;
+                Ok(self.done())
+            }
+            Question::Expunge { uids } => {
+                self.admit(Wish::Expunge { uids }).await?;
+                Ok(self.done())
+            }
+        }
+    }
+
+    async fn authenticate(&mut self, question: stoa_sasl::Question) -> Answered {
+        let answer = self.services.logins.answer(question).await;
+        if let stoa_sasl::Answer::Granted { account } | stoa_sasl::Answer::ScramGranted { account, .. } = &answer {
+            self.account = self.services.account(account).await.map_err(|error| unavailable(&error))?;
+            tracing::info!(peer = %self.peer.ip(), account, "signed in to IMAP");
+        }
+        Ok(Answer::Authentication(answer))
+    }
+
+    fn actor(&self) -> Result<&Trust, Refusal> {
+        self.account.as_ref().ok_or_else(|| Refusal { code: Some(RefusalCode::NoPerm), text: "Sign in first".into() })
+    }
+
+    fn holder(&self) -> Result<store::HolderId, Refusal> {
+        let account = self.actor()?.account();
+        account.ok_or_else(|| Refusal { code: Some(RefusalCode::NoPerm), text: "Sign in first".into() })
+    }
+
+    /// The mailbox of this name and its name as stored.
+    async fn find(&self, mailbox: &str) -> Result<(Place, String), Refusal> {
+        tree::find(&self.services.store, self.holder()?, mailbox).await
+    }
+
+    /// The newest version of the selected mailbox; what it brings counts as seen, so that no event repeats it.
+    fn newest(&mut self) -> Option<Arc<View>> {
+        self.open.as_mut().map(|open| open.views.borrow_and_update().clone())
+    }
+
+    fn done(&mut self) -> Answer {
+        Answer::Done(self.newest())
+    }
+
+    async fn admit(&self, wish: Wish) -> Result<Outcome, Refusal> {
+        let open = self.open.as_ref().ok_or_else(|| Refusal { code: None, text: "No mailbox is selected".into() })?;
+        admit(&self.services.store, self.actor()?, open.place, wish).await.map_err(not_admitted)
+    }
+
+    async fn change_tree(&mut self, change: Change) -> Answered {
+        self.services.store.commit(change).await.map_err(refused)?;
+        Ok(self.done())
+    }
+
+    async fn select(&mut self, mailbox: &str, read_only: bool) -> Answered {
+        self.let_go().await;
+        let (place, _) = self.find(mailbox).await?;
+        let rights = rights(self.actor()?, place);
+        if !rights.read {
+            return Err(not_admitted(crate::delivery::admit::NotAdmitted::Forbidden));
+        }
+        let store = &self.services.store;
+        // Read before the view: what comes between the two is shown as recent here, and at most once more elsewhere.
+        let recent_from = store.recent_from(place).await.map_err(refused)?;
+        let mut views = store.watch(place).await.map_err(refused)?;
+        let view = views.borrow_and_update().clone();
+        let read_only = read_only || !rights.write;
+        self.open = Some(Open { place, views, read_only, told_gone: false });
+        if !read_only && recent_from < view.uid_next {
+            self.claim_recent(place).await;
+        }
+        Ok(Answer::Selected(Selected { view, recent_from, read_only }))
+    }
+
+    /// Losing a claim shows a message as recent twice, which harms nobody.
+    async fn claim_recent(&self, place: Place) {
+        if let Err(error) = self.services.store.commit(Change::ClaimRecent { place }).await {
+            tracing::debug!(%error, "a claim of recent messages was lost");
+        }
+    }
+
+    /// Messages that came while the mailbox was open were shown as recent here.
+    async fn let_go(&mut self) {
+        if let Some(open) = self.open.take()
+            && !open.read_only
+            && !open.told_gone
+            && self.services.store.recent_from(open.place).await.is_ok_and(|from| from < open.views.borrow().uid_next)
+        {
+            self.claim_recent(open.place).await;
+        }
+    }
+
+    async fn status(&self, mailbox: &str) -> Answered {
+        let (place, _) = self.find(mailbox).await?;
+        let store = &self.services.store;
+        let view = store.watch(place).await.map_err(refused)?.borrow().clone();
+        let recent_from = store.recent_from(place).await.map_err(refused)?;
+        let first_recent = view.position(recent_from).unwrap_or_else(|place| place);
+        let unseen = view.iter().filter(|entry| !entry.flags.has(SystemFlag::Seen)).count();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Ok(Answer::Status(Status {
+            messages: count(view.len()),
+            recent: count(view.len() - first_recent),
+            unseen: count(unseen),
+            uid_next: view.uid_next,
+            uid_validity: view.uid_validity,
+        }))
+    }
+
+    async fn begin_append(&mut self, mailbox: &str, flags: FlagNames, received: Option<i64>) -> Answered {
+        let (place, _) = self.find(mailbox).await.map_err(refusals::try_create)?;
+        if !rights(self.actor()?, place).insert {
+            return Err(not_admitted(crate::delivery::admit::NotAdmitted::Forbidden));
+        }
+        let now = super::now();
+        let intake = Ok(Intake::new(&self.services.store, Bytes::new(), now));
+        self.append = Some(Appending { place, flags, received: received.unwrap_or(now), intake });
+        Ok(Answer::Done(None))
+    }
+
+    async fn end_append(&mut self) -> Answered {
+        let append = self.append.take().ok_or_else(|| Refusal { code: None, text: "No message was begun".into() })?;
+        let message: Received = append.intake.map_err(refused)?.finish().await.map_err(refused)?;
+        let wish = Wish::Append { message: Box::new(message), flags: append.flags, received: append.received };
+        match admit(&self.services.store, self.actor()?, append.place, wish).await.map_err(not_admitted)? {
+            Outcome::Filed(filed) => {
+                let filed = filed.first().copied().ok_or_else(|| unavailable("nothing was filed"))?;
+                Ok(Answer::Appended { uid_validity: filed.uid_validity, uid: filed.uid, view: self.newest() })
+            }
+            _ => Err(unavailable("filing had another outcome")),
+        }
+    }
+}

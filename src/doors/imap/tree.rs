@@ -1,0 +1,66 @@
+//! The mailbox tree as a client sees it: listing, finding, making and renaming.
+
+use super::refusals::{refused, unavailable};
+use crate::store::{Change, Holder, HolderId, MailboxId, Outcome, Place, SpecialUse, Store};
+use std::sync::Arc;
+use stoa_imap::{Answer, Mailbox, Refusal, RefusalCode};
+use stoa_mailbox::UidSet;
+
+async fn holder(store: &Store, holder: HolderId) -> Result<Holder, Refusal> {
+    store.holder(holder).await.map_err(refused)?.ok_or_else(|| unavailable("an account without mailboxes"))
+}
+
+/// All mailboxes and all names that are only subscribed, INBOX first, the others by name.
+pub(super) async fn mailboxes(store: &Store, id: HolderId) -> Result<Answer, Refusal> {
+    let tree = holder(store, id).await?;
+    let existing = tree.mailboxes.iter().map(|leaf| Mailbox {
+        name: leaf.name.clone(),
+        special_use: leaf.special_use.map(attribute),
+        subscribed: tree.subscriptions.contains(&leaf.name),
+        exists: true,
+    });
+    let only_subscribed = tree.subscriptions.iter().filter(|name| tree.find(name).is_none());
+    let remembered = only_subscribed.map(|name| Mailbox { name: name.clone(), special_use: None, subscribed: true, exists: false });
+    let mut all: Vec<Mailbox> = existing.chain(remembered).collect();
+    all.sort_by(|a, b| (a.name != INBOX, &a.name).cmp(&(b.name != INBOX, &b.name)));
+    Ok(Answer::Mailboxes(Arc::new(all)))
+}
+
+const INBOX: &str = "INBOX";
+
+/// RFC 6154 §2.
+fn attribute(special_use: SpecialUse) -> &'static str {
+    match special_use {
+        SpecialUse::Drafts => "\\Drafts",
+        SpecialUse::Sent => "\\Sent",
+        SpecialUse::Junk => "\\Junk",
+        SpecialUse::Trash => "\\Trash",
+        SpecialUse::Archive => "\\Archive",
+    }
+}
+
+/// The mailbox of this name and its name.
+pub(super) async fn find(store: &Store, id: HolderId, name: &str) -> Result<(Place, String), Refusal> {
+    let tree = holder(store, id).await?;
+    let missing = || Refusal { code: Some(RefusalCode::NonExistent), text: "There is no such mailbox".into() };
+    tree.find(name).map(|leaf| ((id, leaf.id), leaf.name.clone())).ok_or_else(missing)
+}
+
+/// The change that makes a mailbox.
+pub(super) fn create(holder: HolderId, name: String, now: i64) -> Change {
+    Change::CreateMailbox { holder, name, special_use: None, now }
+}
+
+/// RFC 3501 §6.3.5: renaming INBOX moves its messages to a new mailbox and leaves it empty.
+pub(super) async fn rename(store: &Store, id: HolderId, from: String, to: String, now: i64) -> Result<(), Refusal> {
+    if from != INBOX {
+        store.commit(Change::RenameMailbox { holder: id, from, to, now }).await.map_err(refused)?;
+        return Ok(());
+    }
+    store.commit(create(id, to.clone(), now)).await.map_err(refused)?;
+    let target: MailboxId = find(store, id, &to).await?.0.1;
+    let source = find(store, id, INBOX).await?.0.1;
+    let all = UidSet::from_ranges([1..=u32::MAX]);
+    let change = Change::Copy { holder: id, from: source, to: target, uids: all, take: true };
+    store.commit(change).await.map(|_: Outcome| ()).map_err(refused)
+}

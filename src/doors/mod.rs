@@ -1,0 +1,50 @@
+//! The doors: they answer what a conversation asks, from the server's state, one room a protocol.
+//!
+//! A door knows its protocol's questions and the server's rooms; sockets and framing are not its affair.
+
+pub mod http;
+pub mod imap;
+pub mod smtp;
+
+use crate::delivery::Delivery;
+use crate::store::{Store, StoreError};
+use crate::trust::{Logins, Trust};
+
+/// What every door serves from.
+pub struct Services {
+    /// Everything stored.
+    pub store: Store,
+    /// Who may sign in.
+    pub logins: Logins,
+    /// Where mail goes.
+    pub delivery: Delivery,
+    /// How much is taken.
+    pub limits: Limits,
+}
+
+impl Services {
+    /// What an account that was just granted may do; nothing, if it was removed meanwhile.
+    async fn account(&self, address: &str) -> Result<Option<Trust>, StoreError> {
+        let Some(holder) = self.store.find_address(address).await? else { return Ok(None) };
+        Ok(self.store.account(holder).await?.as_ref().map(Trust::of_account))
+    }
+}
+
+/// How much is taken.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Octets of a message.
+    pub message_bytes_max: u64,
+    /// Recipients of a transaction.
+    pub recipients_max: usize,
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// For one conversation's challenges: printable, without a comma (RFC 5802 §5.1), 128 random bits.
+fn nonce() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}

@@ -1,0 +1,170 @@
+//! The SMTP door: who may send, who is here, and where a message goes.
+//!
+//! Answers a conversation's questions from the server's state. A stranger may send to whoever is here; an account may
+//! send to anybody, in its own names only. Reads what strangers say of themselves and believes none of it. A message is
+//! called stored after the store's sync, never before. Standards are in `protocols/smtp`; RFC 6409 for accounts.
+
+mod refusals;
+
+use super::Services;
+use crate::delivery::{Intake, Resolved, trace_prefix};
+use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
+use crate::store::StoreError;
+use crate::trust::Trust;
+use refusals::{Refused, failed, not_delivered};
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+use stoa_smtp::{Address, Answer, Client, Config, Envelope, Question, Reply, ReversePath, Role, Server};
+use tokio::sync::watch;
+
+/// RFC 5321 §4.5.3.2.7 asks for five minutes at least.
+const COMMAND_SECONDS: u64 = 300;
+/// RFC 5321 §4.5.3.2.5 lets a sender take three minutes for a block.
+const DATA_SECONDS: u64 = 180;
+/// Breaches of the protocol: a person at a keyboard makes a few, a probe makes many.
+const BAD_COMMANDS_MAX: u32 = 20;
+
+/// Leads one conversation to its end.
+pub async fn serve(
+    services: Arc<Services>,
+    role: Role,
+    connection: Connection,
+    tls_available: bool,
+    shutdown: watch::Receiver<bool>,
+) -> Ended {
+    let config = Config {
+        role,
+        hostname: services.delivery.names().hostname.clone(),
+        peer: connection.peer.ip().to_canonical(),
+        size_max: services.limits.message_bytes_max,
+        recipients_max: services.limits.recipients_max,
+        tls_available,
+        tls_on: connection.tls_facts().is_some(),
+        auth_nonce: super::nonce(),
+        command_seconds: COMMAND_SECONDS,
+        data_seconds: DATA_SECONDS,
+        bad_commands_max: BAD_COMMANDS_MAX,
+    };
+    let door = SmtpDoor { services, account: None, message: None };
+    drive(Server::new(config, Instant::now()), door, connection, shutdown, Patience::default()).await
+}
+
+struct SmtpDoor {
+    services: Arc<Services>,
+    account: Option<Trust>,
+    message: Option<Message>,
+}
+
+/// A message that is on its way in.
+struct Message {
+    id: u64,
+    envelope: Envelope,
+    intake: Result<Intake, StoreError>,
+}
+
+impl Door<Server> for SmtpDoor {
+    async fn ask(&mut self, question: Question) -> Answer {
+        let answer = match question {
+            Question::Authenticate(question) => self.authenticate(question).await,
+            Question::Sender { reverse_path, client, .. } => self.sender(&reverse_path, &client).await,
+            Question::Recipient { address, client, .. } => self.recipient(&address, &client).await,
+            Question::BeginBody(envelope) => Ok(self.begin(envelope)),
+            Question::EndBody => self.end().await,
+            Question::AbortBody => {
+                if let Some(Message { intake: Ok(intake), .. }) = self.message.take() {
+                    intake.discard().await;
+                }
+                Ok(Answer::Accept)
+            }
+        };
+        answer.unwrap_or_else(|Refused(reply)| Answer::Refuse(reply))
+    }
+
+    async fn body(&mut self, chunk: Vec<u8>) {
+        let Some(message) = &mut self.message else { return };
+        if let Ok(intake) = &mut message.intake
+            && let Err(error) = intake.push(&chunk).await
+        {
+            message.intake = Err(error);
+        }
+    }
+
+    async fn stream(&mut self, query: Infallible, _: &mut Outbox) -> io::Result<Answer> {
+        match query {}
+    }
+
+    async fn event(&mut self) -> Infallible {
+        std::future::pending().await
+    }
+}
+
+impl SmtpDoor {
+    async fn authenticate(&mut self, question: stoa_sasl::Question) -> Result<Answer, Refused> {
+        let answer = self.services.logins.answer(question).await;
+        if let stoa_sasl::Answer::Granted { account } | stoa_sasl::Answer::ScramGranted { account, .. } = &answer {
+            self.account = self.services.account(account).await.map_err(failed)?;
+        }
+        Ok(Answer::Authentication(answer))
+    }
+
+    /// RFC 6409 §6.1: an account sends in its own names. Reports have the null reverse-path, whoever sends them.
+    async fn sender(&self, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
+        let (Some(account), ReversePath::Address(address)) = (self.account.as_ref().and_then(Trust::account), reverse_path) else {
+            return Ok(Answer::Accept);
+        };
+        if self.services.delivery.owns(account, address).await.map_err(failed)? {
+            return Ok(Answer::Accept);
+        }
+        tracing::info!(peer = %client.peer, account = client.account, %address, "refused a sender that is not the account's");
+        Err(Refused(Reply::SENDER_NOT_OWNED.text(format!("{address} is not an address of your account; send as one that you own"))))
+    }
+
+    async fn recipient(&self, address: &Address, client: &Client) -> Result<Answer, Refused> {
+        let refusal = match self.services.delivery.recipient(address).await.map_err(failed)? {
+            Resolved::Local(_) => return Ok(Answer::Accept),
+            Resolved::Elsewhere if self.account.is_some() => return Ok(Answer::Accept),
+            Resolved::Elsewhere => Reply::NO_RELAY,
+            Resolved::Unknown => Reply::UNKNOWN_RECIPIENT.text(format!("There is no {address} here; check the address")),
+        };
+        tracing::info!(peer = %client.peer, %address, code = refusal.code, "refused a recipient");
+        Err(Refused(refusal))
+    }
+
+    fn begin(&mut self, envelope: Envelope) -> Answer {
+        let id = new_id();
+        let hostname = &self.services.delivery.names().hostname;
+        let date = stoa_mime::date::format(stoa_mime::date::Date { seconds: super::now(), offset_minutes: 0 });
+        let trace = trace_prefix(&envelope, hostname, &format!("{id:016x}"), &date);
+        let intake = Ok(Intake::with_trace(&self.services.store, trace, super::now()));
+        self.message = Some(Message { id, envelope, intake });
+        Answer::Accept
+    }
+
+    async fn end(&mut self) -> Result<Answer, Refused> {
+        let Message { id, envelope, intake } = self.message.take().ok_or(Refused(Reply::LOCAL_ERROR))?;
+        let message = intake.map_err(failed)?.finish().await.map_err(failed)?;
+        let bytes = message.body.reference().size;
+        let trust = self.account.clone().unwrap_or_else(Trust::of_stranger);
+        let delivered = self.services.delivery.deliver(id, &envelope, &trust, message, super::now()).await;
+        let (peer, recipients, from) = (envelope.client.peer, envelope.recipients.len(), &envelope.reverse_path);
+        let name = format!("{id:016x}");
+        match delivered {
+            Ok(()) => {
+                tracing::info!(%peer, id = name, %from, recipients, bytes, "accepted a message");
+                Ok(Answer::Stored { id: name })
+            }
+            Err(reason) => {
+                tracing::info!(%peer, id = name, %from, recipients, bytes, %reason, "refused a message");
+                Err(not_delivered(reason))
+            }
+        }
+    }
+}
+
+/// Names a message in logs, trace headers and the queue: ascends with time, and two never meet.
+fn new_id() -> u64 {
+    let milliseconds = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    milliseconds << 20 | u64::from(rand::random::<u32>() >> 12)
+}
