@@ -1,11 +1,18 @@
-# `make test` checks everything; `make setup` installs what building needs. Both work on a fresh Debian machine.
+# `make demo` starts a server to try; `make test` checks everything; `make setup` installs what building needs.
+# All work on a fresh Debian machine with Rust.
 
 # Outside the checkout, so that RocksDB is compiled once for every checkout on this machine.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/stoa/target
 
 PACKAGES := build-essential libclang-dev
 
-.PHONY: test setup
+# Such as  make demo DEMO="--port-base auto"
+DEMO ?=
+
+.PHONY: demo test setup
+
+demo: setup
+	cargo run -- demo $(DEMO)
 
 test: setup
 	cargo fmt --all --check

@@ -1,0 +1,156 @@
+//! What can be wrong with a configuration, in words that say how to put it right.
+//!
+//! Three passes, each of which needs the one before: the file against the defaults (keys and kinds of values),
+//! the values themselves (addresses and words), and their meaning (names and ranges).
+
+use super::Config;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use stoa_smtp::Address;
+use toml::{Table, Value};
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem(String);
+
+/// All that is wrong; an error with a line for each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.0.iter().enumerate() {
+            let lead = if n == 0 { "" } else { "\n" };
+            write!(f, "{lead}{}", problem.0)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Problems {
+    /// Goes on if nothing is wrong.
+    pub(super) fn or_else<T>(self, next: impl FnOnce() -> Result<T, Problems>) -> Result<T, Problems> {
+        if self.0.is_empty() { next() } else { Err(self) }
+    }
+
+    /// The text is not TOML.
+    pub(super) fn syntax(text: &str, error: &toml::de::Error) -> Problems {
+        let line = error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+        Problems(vec![Problem(format!("line {line}: {}", error.message()))])
+    }
+
+    /// A value of the right kind that says nothing we know.
+    pub(super) fn meaning(error: &toml::de::Error) -> Problems {
+        // The second line of what is displayed names the key.
+        let shown = error.to_string();
+        let key = shown.lines().find_map(|line| line.trim().strip_prefix("in `")?.strip_suffix('`'));
+        let key = key.map_or(String::new(), |key| format!("{key}: "));
+        Problems(vec![Problem(format!("{key}{}", error.message()))])
+    }
+
+    fn add(&mut self, key: &str, value: impl fmt::Display, allowed: impl fmt::Display) {
+        self.0.push(Problem(format!("{key} = {value}: {allowed}")));
+    }
+
+    /// Finds keys that do not exist and values of the wrong kind.
+    pub(super) fn compare(&mut self, own: &Table, all: &Table) {
+        self.compare_below("", own, all);
+    }
+
+    fn compare_below(&mut self, above: &str, own: &Table, all: &Table) {
+        for (name, value) in own {
+            let key = format!("{above}{name}");
+            match (all.get(name), value) {
+                (None, _) => self.0.push(Problem(format!("{key}: there is no such key{}", alternatives(above, all)))),
+                (Some(Value::Table(all)), Value::Table(own)) => self.compare_below(&format!("{key}."), own, all),
+                (Some(default), value) => self.compare_kind(&key, value, default),
+            }
+        }
+    }
+
+    fn compare_kind(&mut self, key: &str, value: &Value, default: &Value) {
+        if !value.same_type(default) {
+            self.add(key, value, format_args!("this must be {}", kind(default)));
+        } else if value.as_integer().is_some_and(|n| n < 0) {
+            self.add(key, value, "this must not be negative");
+        } else if value.as_array().is_some_and(|list| list.iter().any(|item| !item.is_str())) {
+            self.add(key, value, format_args!("this must be {}", kind(default)));
+        } else if key.starts_with("listen.") {
+            let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+            for text in texts.filter(|text| text.parse::<SocketAddr>().is_err()) {
+                self.add(key, quoted(text), "this must be an address and a port, such as \"0.0.0.0:25\" or \"[::]:25\"");
+            }
+        }
+    }
+
+    /// Checks what each value means.
+    pub(super) fn check(&mut self, config: &Config) {
+        self.check_names(config);
+        self.check_ranges(config);
+    }
+
+    fn check_names(&mut self, config: &Config) {
+        if !is_domain(&config.hostname) || !config.hostname.contains('.') {
+            self.add("hostname", quoted(&config.hostname), "this must be the full name of this host, such as \"mail.example.org\"");
+        }
+        if config.domains.is_empty() {
+            self.add("domains", "[]", "this must name one mail domain at least, such as [\"example.org\"]");
+        }
+        for domain in config.domains.iter().filter(|domain| !is_domain(domain)) {
+            self.add("domains", quoted(domain), "this is not a domain such as \"example.org\"");
+        }
+    }
+
+    fn check_ranges(&mut self, config: &Config) {
+        const MB: u64 = 1 << 20;
+        let (limits, store) = (&config.limits, &config.store);
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        // A message must leave room for the 4 GiB that a size of RFC822.SIZE can say.
+        self.within("limits.message_bytes_max", limits.message_bytes_max, 64 << 10..=2048 * MB);
+        self.within("limits.recipients_max", number(limits.recipients_max), 100..=100_000);
+        self.within("limits.connections_max", number(limits.connections_max), 10..=1_000_000);
+        self.within("limits.connections_per_address_max", number(limits.connections_per_address_max), 1..=1_000_000);
+        self.within("limits.argon2_at_once_max", number(limits.argon2_at_once_max), 1..=64);
+        self.within("timeouts.shutdown_seconds", config.timeouts.shutdown_seconds, 0..=600);
+        self.within("store.cache_bytes", number(store.cache_bytes), MB..=64 << 30);
+        self.within("store.write_buffer_bytes", number(store.write_buffer_bytes), MB..=1 << 30);
+        self.within("store.write_buffers_bytes", number(store.write_buffers_bytes), MB..=64 << 30);
+        self.within("store.open_files_max", u64::try_from(store.open_files_max).unwrap_or(0), 64..=100_000);
+    }
+
+    fn within(&mut self, key: &str, value: u64, allowed: RangeInclusive<u64>) {
+        if !allowed.contains(&value) {
+            self.add(key, value, format_args!("this must be from {} to {}", allowed.start(), allowed.end()));
+        }
+    }
+}
+
+/// What could have been meant: all keys at this place, which are few.
+fn alternatives(above: &str, all: &Table) -> String {
+    let keys: Vec<String> = all.keys().map(|name| format!("{above}{name}")).collect();
+    format!("; there are {}", keys.join(", "))
+}
+
+fn kind(default: &Value) -> &'static str {
+    match default {
+        Value::String(_) => "a text in quotes",
+        Value::Integer(_) => "a whole number",
+        Value::Array(_) => "a list of texts, such as [\"…\", \"…\"]",
+        Value::Table(_) => "a table of keys",
+        Value::Boolean(_) => "true or false",
+        Value::Float(_) => "a number",
+        Value::Datetime(_) => "a date",
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The same grammar that SMTP takes in an address; an address literal is not a name.
+pub(crate) fn is_domain(text: &str) -> bool {
+    !text.starts_with('[') && Address::parse(&format!("a@{text}")).is_some()
+}

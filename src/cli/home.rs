@@ -1,0 +1,126 @@
+//! The data directory: where it is, whether it may be used, and what lies in it.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `stoa.toml` | the configuration, unless it is elsewhere |
+//! | `store/` | mail, accounts and the queue |
+//! | `login.key` | the key from which unknown users get their believable salts |
+//! | `tls/`, `acme/` | the certificate and its key; challenges while a new one is fetched |
+//! | `control.socket` | where a running server takes changes of accounts |
+//!
+//! A directory that belongs to another user is refused: files that root made would be out of reach for the server.
+
+use super::config::{self, Config};
+use super::{Place, secrets};
+use crate::store::Store;
+use crate::store::engine::rocksdb::{Rocks, RocksConfig};
+use anyhow::{Context, bail};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the system's own server keeps its data.
+const SYSTEM_DIRECTORY: &str = "/var/lib/stoa";
+
+impl Place {
+    /// The configuration file that was meant.
+    pub(super) fn config_file(&self) -> anyhow::Result<PathBuf> {
+        match (&self.config, &self.dir) {
+            (Some(file), _) => Ok(file.clone()),
+            (None, Some(dir)) => Ok(dir.join(config::FILE_NAME)),
+            (None, None) => Ok(default_directory("stoa")?.join(config::FILE_NAME)),
+        }
+    }
+}
+
+/// The system's directory for root, else one in the person's home (XDG base directories).
+pub(super) fn default_directory(name: &str) -> anyhow::Result<PathBuf> {
+    if name == "stoa" && rustix::process::geteuid().is_root() {
+        return Ok(SYSTEM_DIRECTORY.into());
+    }
+    let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
+    Ok(data.context("there is no HOME: say where the data directory is with --dir DIR")?.join(name))
+}
+
+/// A data directory that is ours.
+#[derive(Debug, Clone)]
+pub(super) struct Home(PathBuf);
+
+impl Home {
+    /// A directory that exists.
+    pub(super) fn of(config: &Config) -> anyhow::Result<Home> {
+        let home = Home(config.data_directory.clone());
+        home.check_owner()?;
+        Ok(home)
+    }
+
+    /// A directory that is made if it is missing, readable by its owner only.
+    pub(super) fn make(path: &Path) -> anyhow::Result<Home> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        let home = Home(path.to_owned());
+        home.check_owner()?;
+        Ok(home)
+    }
+
+    fn check_owner(&self) -> anyhow::Result<()> {
+        let path = self.0.display();
+        let found = fs::metadata(&self.0).with_context(|| format!("cannot read the data directory {path}"))?;
+        let (owner, user) = (found.uid(), rustix::process::geteuid().as_raw());
+        if owner != user {
+            bail!(
+                "the data directory {path} belongs to user {owner}, and this is user {user}: run this as its owner, such as with sudo -u"
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn control_socket(&self) -> PathBuf {
+        self.0.join("control.socket")
+    }
+
+    /// Opens the store, or says why not; one process at a time can.
+    pub(super) async fn open_store(&self, memory: &RocksConfig) -> anyhow::Result<Store> {
+        let (path, memory) = (self.0.join("store"), memory.clone());
+        let rocks = tokio::task::spawn_blocking(move || Rocks::open(&path, &memory)).await??;
+        Store::open(Arc::new(rocks)).await.with_context(|| format!("cannot use the data directory {}", self.0.display()))
+    }
+
+    /// The key for salts of unknown users; made when it is missing.
+    pub(super) fn login_key(&self) -> anyhow::Result<[u8; 32]> {
+        let file = self.0.join("login.key");
+        if let Ok(bytes) = fs::read(&file) {
+            return bytes
+                .try_into()
+                .map_err(|_| anyhow::anyhow!("{} is not a key of 32 bytes: delete it to have a new one made", file.display()));
+        }
+        let key: [u8; 32] = rand::random();
+        secrets::write(&file, &key)?;
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_new_directory_and_its_key_are_for_their_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let home = Home::make(&path).unwrap();
+        let key = home.login_key().unwrap();
+        assert_eq!(home.login_key().unwrap(), key);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(path.join("login.key")).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(path.join("login.key"), "short").unwrap();
+        assert!(home.login_key().unwrap_err().to_string().contains("32 bytes"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The sub-commands of the program: arguments in, an exit code out.
+//!
+//! This is the only room that talks to the person at the terminal: what was asked for goes to standard output, one
+//! sentence that says what is wrong and what to do goes to standard error. `demo` and `serve` run the server; it is
+//! put together in `server`.
+
+mod account;
+pub mod config;
+mod control;
+mod demo;
+mod dns;
+mod home;
+mod init;
+mod logging;
+mod secrets;
+mod serve;
+mod server;
+
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// More threads than this only cost memory: the work waits for disk and network.
+const WORKER_THREADS_MAX: usize = 4;
+/// Threads that wait for the disk.
+const DISK_THREADS_MAX: usize = 32;
+
+/// Your own server: private mail, and everything that can be built on mail.
+#[derive(Debug, Parser)]
+#[command(name = "stoa", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try everything on this machine: sample mail, no set-up, nothing leaves the machine
+    Demo(demo::Arguments),
+    /// Make the configuration, the keys and the owner's account of a new server
+    Init(init::Arguments),
+    /// Run the server
+    Serve(Place),
+    /// Add and remove accounts and their passwords, also while the server runs
+    Account(account::Arguments),
+    /// Print the DNS records that the server needs
+    Dns(Place),
+}
+
+/// Which server.
+#[derive(Debug, Clone, Args)]
+struct Place {
+    /// The data directory, which holds the configuration stoa.toml [default: /var/lib/stoa for root,
+    /// else ~/.local/share/stoa]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The configuration, if it is elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    config: Option<PathBuf>,
+}
+
+/// Reads the arguments and does what they say.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Whatever file is made from here on, such as those of the storage engine, is its owner's only.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match start(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may be listening; there is nobody else to tell.
+            _ = writeln!(std::io::stderr(), "stoa: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> anyhow::Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_THREADS_MAX);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).max_blocking_threads(DISK_THREADS_MAX).enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Demo(arguments) => demo::run(arguments).await,
+            Command::Init(arguments) => init::run(arguments).await,
+            Command::Serve(place) => serve::run(&place).await,
+            Command::Account(arguments) => account::run(arguments).await,
+            Command::Dns(place) => dns::run(&place),
+        }
+    })
+}
+
+/// Writes to standard output; a reader that went away, such as `head`, is no error.
+fn say(text: &str) {
+    _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_can_be_said_and_what_not() {
+        let good = [
+            "demo",
+            "demo --dir d --port-base auto --ready-file f",
+            "demo --port-base 0",
+            "init john@example.org --dir d",
+            "init john@example.org --hostname mail.example.org",
+            "serve",
+            "serve --config f",
+            "account add john@example.org --generate --dir d",
+            "account password john@example.org",
+            "account app-password john@example.org phone",
+            "account app-password john@example.org --revoke phone",
+            "account list --dir d",
+            "account remove john@example.org",
+            "dns --dir d",
+        ];
+        for line in good {
+            Arguments::try_parse_from(format!("stoa {line}").split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        let bad = [
+            "",
+            "demo --port-base 70000",
+            "demo --port-base x",
+            "init",
+            "init john",
+            "serve --dir d --config f",
+            "account add john",
+            "account app-password john@example.org",
+            "account app-password john@example.org phone --revoke phone",
+        ];
+        for line in bad {
+            assert!(Arguments::try_parse_from(format!("stoa {line}").trim().split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `stoa serve`: the server, from its configuration to its end.
+
+use super::config::Config;
+use super::control::Control;
+use super::home::Home;
+use super::server::{Server, Service};
+use super::{Place, logging};
+use crate::doors::http::Site;
+use std::sync::Arc;
+
+pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
+    let config = Config::read(&place.config_file()?)?;
+    logging::begin(config.log);
+    let home = Home::of(&config)?;
+    let store = home.open_store(&(&config.store).into()).await?;
+    let mut server = Server::new(&config, store, home.login_key()?, false)?;
+    server.listen_for_mail(&config).await?;
+    listen_for_web(&mut server, &config).await?;
+    let control = Control::listen(home.control_socket())?;
+    let answering = control.answer(server.store().clone(), Arc::from(config.domains.clone()));
+    server.beside(answering);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), hostname = config.hostname, data = %home.path().display(), "serving");
+    server.run().await
+}
+
+async fn listen_for_web(server: &mut Server, config: &Config) -> anyhow::Result<()> {
+    let secure = Site {
+        domains: config.domains.clone(),
+        imap: server.mail_servers(&config.hostname, Service::Imaps, Service::Imap),
+        submission: server.mail_servers(&config.hostname, Service::Submissions, Service::Submission),
+        redirect: None,
+        hsts: true,
+        challenges: Some(config.tls.challenge_directory.clone()),
+        demo: None,
+    };
+    server.listen_for_web(Service::Https, secure.clone(), config).await?;
+    let redirect = server.port(Service::Https).map(|port| base(&config.hostname, port));
+    server.listen_for_web(Service::Http, Site { redirect, hsts: false, ..secure }, config).await
+}
+
+fn base(host: &str, port: u16) -> String {
+    if port == Service::Https.port() { format!("https://{host}") } else { format!("https://{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_port_is_not_written() {
+        assert_eq!(base("mail.example.org", 443), "https://mail.example.org");
+        assert_eq!(base("mail.example.org", 8443), "https://mail.example.org:8443");
+    }
+}
