@@ -1,0 +1,136 @@
+//! Conversations with the whole house: scripts with numbered connections, by SMTP, IMAP and HTTP in one.
+//!
+//! Each `tests/dialogs/house/*.dialog` runs on a demo of its own. A line is a connection's number and what happens on it:
+//!
+//! | line | means |
+//! |---|---|
+//! | `1 = smtp` | connect to this port of the ready file; one that begins with TLS does |
+//! | `1 TLS` | shake hands, after STARTTLS was accepted |
+//! | `1 C: text` | the client sends a line |
+//! | `1 S: pattern` | the next line of the server is this; `*` at the end stands for anything |
+//! | `1 S~ pattern` | lines are read until one is this |
+//! | `3 GET /path` | the page of this path is fetched |
+//! | `3 H: text` | the page contains this text |
+//!
+//! `{socrates}` and `{plato}` stand for the address of an account, `{plato.password}` for its password and
+//! `{plato.plain}` for what AUTH PLAIN sends. Lines that begin with `#` are for readers.
+
+use crate::daemon::{Daemon, Home};
+use crate::http::Site;
+use crate::wire::Wire;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Lines that are passed over in search of one.
+const LINES_PASSED_MAX: usize = 1_000;
+
+struct Stage<'a> {
+    daemon: &'a Daemon,
+    wires: HashMap<String, Wire>,
+    pages: HashMap<String, String>,
+}
+
+impl Stage<'_> {
+    fn play(&mut self, connection: &str, event: &str) -> Result<(), String> {
+        let event = self.filled(event);
+        let (mark, text) = event.split_once(' ').unwrap_or((&event, ""));
+        match mark {
+            "=" => self.connect(connection, text),
+            "TLS" => {
+                let tls = self.daemon.tls.clone();
+                self.wire(connection)?.start_tls(&tls).map_err(|error| error.to_string())
+            }
+            "C:" => self.wire(connection)?.send(format!("{text}\r\n").as_bytes()).map_err(|error| error.to_string()),
+            "S:" => {
+                let line = self.line(connection)?;
+                if matches(text, &line) { Ok(()) } else { Err(format!("the server said {line}")) }
+            }
+            "S~" => self.pass_to(connection, text),
+            "GET" => {
+                let page = Site { port: self.daemon.ready.ports.http, tls: None }.get(text).map_err(|error| error.to_string())?;
+                self.pages.insert(connection.to_owned(), page.body);
+                Ok(())
+            }
+            "H:" => {
+                let page = self.pages.get(connection).ok_or("no page was fetched")?;
+                if page.contains(text) { Ok(()) } else { Err(format!("the page is {page}")) }
+            }
+            _ => Err("no such event".to_owned()),
+        }
+    }
+
+    fn filled(&self, text: &str) -> String {
+        ["socrates", "plato"].into_iter().fold(text.to_owned(), |text, name| {
+            let account = self.daemon.account(name);
+            let plain = STANDARD.encode(format!("\0{}\0{}", account.address, account.password));
+            let text = text.replace(&format!("{{{name}}}"), &account.address);
+            text.replace(&format!("{{{name}.password}}"), &account.password).replace(&format!("{{{name}.plain}}"), &plain)
+        })
+    }
+
+    fn connect(&mut self, connection: &str, service: &str) -> Result<(), String> {
+        let (ports, tls) = (&self.daemon.ready.ports, &self.daemon.tls);
+        let wire = match service {
+            "smtp" => Wire::plain(ports.smtp),
+            "submission" => Wire::plain(ports.submission),
+            "submissions" => Wire::tls(ports.submissions, tls),
+            "imap" => Wire::plain(ports.imap),
+            "imaps" => Wire::tls(ports.imaps, tls),
+            _ => return Err("no such service".to_owned()),
+        };
+        self.wires.insert(connection.to_owned(), wire.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn wire(&mut self, connection: &str) -> Result<&mut Wire, String> {
+        self.wires.get_mut(connection).ok_or_else(|| "not connected".to_owned())
+    }
+
+    fn line(&mut self, connection: &str) -> Result<String, String> {
+        let line = self.wire(connection)?.line().map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    fn pass_to(&mut self, connection: &str, pattern: &str) -> Result<(), String> {
+        let mut passed = Vec::new();
+        while passed.len() < LINES_PASSED_MAX {
+            let line = self.line(connection).map_err(|error| format!("{error} after {passed:?}"))?;
+            if matches(pattern, &line) {
+                return Ok(());
+            }
+            passed.push(line);
+        }
+        Err(format!("the server said {passed:?}"))
+    }
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start))
+}
+
+#[test]
+fn patterns() {
+    assert!(matches("250 *", "250 OK") && matches("250 OK", "250 OK") && matches("*", ""));
+    assert!(!matches("250 OK", "250 OK.") && !matches("250 *", "251 OK"));
+}
+
+#[test]
+fn every_conversation_goes_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogs/house");
+    let mut scripts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.sort();
+    assert!(!scripts.is_empty());
+    for path in scripts {
+        let script = std::fs::read_to_string(&path).unwrap();
+        let mut home = Home::new();
+        let daemon = home.start();
+        let mut stage = Stage { daemon: &daemon, wires: HashMap::new(), pages: HashMap::new() };
+        for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            let (connection, event) = line.split_once(' ').unwrap_or((line, ""));
+            stage.play(connection, event).unwrap_or_else(|wrong| panic!("{}:{}: {line}\n{wrong}", path.display(), number + 1));
+        }
+        drop(stage);
+        daemon.stop();
+    }
+}
