@@ -4,7 +4,10 @@
 # Outside the checkout, so that RocksDB is compiled once for every checkout on this machine.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/stoa/target
 
-PACKAGES := build-essential libclang-dev
+BUILD_PACKAGES := build-essential libclang-dev
+# The tests use real clients, and look at the system calls of the daemon.
+TEST_PACKAGES := curl python3 strace
+PACKAGES = $(BUILD_PACKAGES)
 
 # Such as  make demo DEMO="--port-base auto"
 DEMO ?=
@@ -14,6 +17,7 @@ DEMO ?=
 demo: setup
 	cargo run -- demo $(DEMO)
 
+test: PACKAGES = $(BUILD_PACKAGES) $(TEST_PACKAGES)
 test: setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -21,11 +25,11 @@ test: setup
 
 setup:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup, then run make again."; exit 1; }
-	@[ -d "$(CARGO_TARGET_DIR)" ] || echo "The first build compiles RocksDB: about 15 minutes on two cores, 2 GB in $(CARGO_TARGET_DIR)."
+	@[ -d "$(CARGO_TARGET_DIR)" ] || echo "The first build compiles RocksDB: about 15 minutes on two cores, 3.5 GB in $(CARGO_TARGET_DIR)."
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 		install="apt-get install -y --no-install-recommends $$(echo $$missing)"; \
-		echo "Building needs these Debian packages: $$(echo $$missing)"; \
+		echo "This needs these Debian packages: $$(echo $$missing)"; \
 		if [ "$$(id -u)" = 0 ]; then apt-get update && $$install; \
 		elif sudo -n true 2>/dev/null; then sudo apt-get update && sudo $$install; \
 		else echo "Not root: please run  sudo $$install  and then make again."; exit 1; fi; \

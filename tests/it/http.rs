@@ -52,7 +52,7 @@ impl Site<'_> {
         };
         let host = format!("Host: localhost:{}\r\n", self.port);
         wire.send(format!("{start} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n{body}").as_bytes())?;
-        parse(&wire.to_end()?).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "not an HTTP response"))
+        parse(&wire.rest()?).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "not an HTTP response"))
     }
 }
 

@@ -7,7 +7,6 @@ use crate::wire::Wire;
 use rustls::ClientConfig;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What a command brought.
 #[derive(Debug, Clone)]
@@ -157,11 +156,6 @@ impl Imap {
             line.extend(self.wire.line()?);
         }
         Ok(line)
-    }
-
-    /// How long the next reads wait.
-    pub fn patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.wire.patience(patience)
     }
 }
 

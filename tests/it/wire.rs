@@ -63,11 +63,6 @@ impl Wire {
         Ok(())
     }
 
-    /// How long the next reads wait.
-    pub fn patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.socket()?.set_read_timeout(Some(patience.unwrap_or(ANSWER_WITHIN)))
-    }
-
     /// The port on our side, by which the connection is known to others.
     pub fn local_port(&self) -> io::Result<u16> {
         Ok(self.socket()?.local_addr()?.port())
@@ -120,7 +115,7 @@ impl Wire {
     }
 
     /// All that comes until the server closes.
-    pub fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         loop {
             match self.fill() {
                 Ok(()) => {}
@@ -173,7 +168,7 @@ fn lines_and_counted_bytes_are_kept_apart() {
     assert_eq!(wire.line().unwrap(), b"");
     wire.send(b"bye").unwrap();
     wire.stream_shutdown();
-    assert_eq!(wire.to_end().unwrap(), b" rest");
+    assert_eq!(wire.rest().unwrap(), b" rest");
     assert_eq!(heard.join().unwrap(), b"bye");
 }
 

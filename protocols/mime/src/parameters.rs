@@ -134,20 +134,6 @@ mod tests {
     #[test]
     fn texts() {
         let table = [
-            // RFC 2231 §3.
-            (
-                r#"; URL*0="ftp://"; URL*1="cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar""#,
-                "url",
-                "ftp://cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar",
-            ),
-            // RFC 2231 §4.
-            ("; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "title", "This is ***fun***"),
-            // RFC 2231 §4.1.
-            (
-                r#"; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2="isn't it!""#,
-                "title",
-                "This is even more ***fun*** isn't it!",
-            ),
             // Pieces in any order, a letter split between two.
             ("; f*1*=%A4.txt; f*0*=UTF-8''%C3", "f", "ä.txt"),
             ("; f*0=a; f*2=c", "f", "a"),

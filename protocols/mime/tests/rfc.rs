@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mail_parser::{MessageParser, PartType};
-use stoa_mime::{Address, Content, Envelope, Part, Scanner, date, words};
+use stoa_mime::{Address, Content, Envelope, Part, Scanner, date, parameter, words};
 
 fn cases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rfc-fixtures");
@@ -14,6 +14,34 @@ fn cases() -> Vec<PathBuf> {
     cases.retain(|path| path.extension().is_some_and(|extension| extension == "eml"));
     cases.sort();
     cases
+}
+
+/// The columns of each row of a table.
+fn rows(name: &str) -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rfc-fixtures").join(name);
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn encoded_words() {
+    let rows = rows("rfc2047/8.tsv");
+    assert_eq!(rows.len(), 14);
+    for row in rows {
+        let [value, want] = row.as_slice() else { panic!("{row:?}") };
+        assert_eq!(words::decode(value.replace("\\r\\n", "\r\n").as_bytes()), *want, "{value}");
+    }
+}
+
+#[test]
+fn parameters() {
+    let rows = rows("rfc2231/parameters.tsv");
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        let [value, name, want] = row.as_slice() else { panic!("{row:?}") };
+        let message = format!("Content-Type: {value}\r\n\r\n");
+        assert_eq!(parameter(&scan(message.as_bytes()).content_type.parameters, name).as_ref(), Some(want), "{value}");
+    }
 }
 
 fn scan(message: &[u8]) -> Part {
