@@ -17,15 +17,15 @@ fn cases() -> Vec<PathBuf> {
 }
 
 /// The columns of each row of a table.
-fn rows(name: &str) -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rfc-fixtures").join(name);
+fn rows(folder: &str, file: &str) -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rfc-fixtures").join(folder).join(file);
     let text = fs::read_to_string(path).unwrap();
     text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 #[test]
 fn encoded_words() {
-    let rows = rows("rfc2047/8.tsv");
+    let rows = rows("rfc2047", "8.tsv");
     assert_eq!(rows.len(), 14);
     for row in rows {
         let [value, want] = row.as_slice() else { panic!("{row:?}") };
@@ -35,7 +35,7 @@ fn encoded_words() {
 
 #[test]
 fn parameters() {
-    let rows = rows("rfc2231/parameters.tsv");
+    let rows = rows("rfc2231", "parameters.tsv");
     assert_eq!(rows.len(), 4);
     for row in rows {
         let [value, name, want] = row.as_slice() else { panic!("{row:?}") };
