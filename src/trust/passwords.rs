@@ -46,11 +46,13 @@ pub fn generate_password() -> Secret {
     Secret::new(text)
 }
 
-/// Makes what is stored of a password; `existing` are the account's other credentials, whose SCRAM salt it shares.
+/// Makes what is stored of a password; `existing` are the account's credentials, whose SCRAM salt it shares.
+///
+/// The one that it replaces counts, too: two that are made at the same moment then agree.
 ///
 /// `now` in seconds since 1970. Takes some 50 ms on a thread of its own.
 pub async fn new_credential(password: &Secret, id: u64, name: &str, existing: &[Credential], now: i64) -> Credential {
-    let shared = existing.iter().find(|other| other.id != id).map(|other| (other.scram_salt.clone(), other.scram_iterations));
+    let shared = parameters(existing);
     let (salt, iterations) = shared.unwrap_or_else(|| (rand::random::<[u8; SALT_BYTES]>().to_vec(), SCRAM_ITERATIONS));
     let (password, name) = (password.clone(), name.to_owned());
     let make = move || credential_slow(&password, id, name, &salt, iterations, now);
