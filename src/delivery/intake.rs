@@ -1,16 +1,21 @@
-//! Taking a message in while it streams by: its body goes to the store, its structure into a summary.
+//! Taking a message in while it streams by: its header is filtered, its body goes to the store, its structure into a summary.
 //!
 //! Reads bytes from strangers, in chunks; holds a chunk and a header at most. What the server puts in front of the
 //! message is given at the start, since all positions count from there.
 
+use super::header::{Header, HeaderFilter, Rules};
 use crate::store::{BodyReader, BodyWriter, DeliveredBody, Delivery as Filing, StagedBody, Store, StoreError};
 use crate::trust::Trust;
 use bytes::Bytes;
 use stoa_imap::summarise;
-use stoa_mime::{Address, Scanned, Scanner, header};
+use stoa_mime::{Address, Scanned, Scanner, address, header};
+
+/// Authors that are looked at; a message with more is one whose authors are unclear.
+const AUTHORS_MAX: usize = 1_000;
 
 /// A message that is coming in.
 pub struct Intake {
+    filter: Option<HeaderFilter>,
     writer: BodyWriter,
     scanner: Scanner,
     prefix: Bytes,
@@ -28,40 +33,64 @@ pub struct Received {
     pub return_path_bytes: usize,
     /// A [`stoa_imap::Summary`] of both, as stored.
     pub summary: Bytes,
-    /// The addresses of From, `local@domain`.
+    /// The addresses of From, `local@domain`. Of a message that came through SMTP, as all that follows.
     pub from: Vec<String>,
-    /// How many Received fields it has.
+    /// Whether it has several From fields or one too long to read: then others may see other authors than `from` says.
+    pub from_is_unclear: bool,
+    /// How many Received fields it has, ours included.
     pub hops: usize,
 }
 
 impl Intake {
-    /// Begins; `prefix` holds whole header lines, `now` is seconds since 1970.
+    /// Begins a message that is kept as it comes; `prefix` holds whole header lines, `now` is seconds since 1970.
     pub fn new(store: &Store, prefix: Bytes, now: i64) -> Self {
-        Self::with_trace(store, (prefix, 0), now)
+        Self::begin(store, (prefix, 0), None, now)
     }
 
-    /// Begins with a prefix of which the first octets are a Return-Path field.
-    pub fn with_trace(store: &Store, (prefix, return_path_bytes): (Bytes, usize), now: i64) -> Self {
+    /// Begins a message of SMTP, with a prefix of which the first octets are a Return-Path field.
+    pub(super) fn filtered(store: &Store, trace: (Bytes, usize), rules: Rules, now: i64) -> Self {
+        Self::begin(store, trace, Some(HeaderFilter::new(rules)), now)
+    }
+
+    fn begin(store: &Store, (prefix, return_path_bytes): (Bytes, usize), filter: Option<HeaderFilter>, now: i64) -> Self {
         let mut scanner = Scanner::new();
         scanner.feed(&prefix);
-        Self { writer: store.write_body(now), scanner, prefix, return_path_bytes }
+        Self { filter, writer: store.write_body(now), scanner, prefix, return_path_bytes }
     }
 
     /// Takes what comes next.
     pub async fn push(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        match &mut self.filter {
+            Some(filter) if !filter.is_over() => {
+                let mut passed = Vec::with_capacity(bytes.len());
+                filter.push(bytes, &mut passed);
+                self.keep(&passed).await
+            }
+            _ => self.keep(bytes).await,
+        }
+    }
+
+    async fn keep(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.scanner.feed(bytes);
         self.writer.write(bytes).await
     }
 
     /// The whole message.
-    pub async fn finish(self) -> Result<Received, StoreError> {
-        let scanned = self.scanner.finish();
-        let envelope = scanned.part.description.envelope.as_deref();
-        let from = envelope.map(|envelope| envelope.from.iter().filter_map(written).collect()).unwrap_or_default();
-        let hops = header::fields(&scanned.header).filter(|field| field.is("Received")).count();
-        let summary = summary(&scanned);
-        let Self { writer, prefix, return_path_bytes, .. } = self;
-        Ok(Received { body: writer.finish(), prefix, return_path_bytes, summary, from, hops })
+    pub async fn finish(mut self) -> Result<Received, StoreError> {
+        let mut said = Header::default();
+        if let Some(filter) = self.filter.take() {
+            let mut rest = Vec::new();
+            said = filter.finish(&mut rest);
+            self.keep(&rest).await?;
+        }
+        let Self { writer, scanner, prefix, return_path_bytes, .. } = self;
+        let authors: Vec<Address> = said.from.iter().flat_map(|raw| address::list(&header::unfold(raw), AUTHORS_MAX)).collect();
+        let from_is_unclear = said.from_is_cut || said.from.len() > 1 || authors.len() + 1 >= AUTHORS_MAX;
+        let from = authors.iter().filter_map(written).collect();
+        let summary = summary(&scanner.finish());
+        // The prefix holds the one that is ours.
+        let hops = said.hops + 1;
+        Ok(Received { body: writer.finish(), prefix, return_path_bytes, summary, from, from_is_unclear, hops })
     }
 
     /// Forgets what came.

@@ -3,9 +3,11 @@
 //! Takes a message as it comes ([`Intake`]) and an envelope that a door has checked with it; files the message in
 //! every local mailbox and leaves the other recipients to the queue, in one commit. [`admit`] is the one way in
 //! which anything comes into a mailbox otherwise. Trusts the doors for who is connected, and nobody else.
-//! Standards: RFC 5321 §4.4 (trace), §6.3 (loops); RFC 6409 §6.1 (what a submission may claim).
+//! Standards: RFC 5321 §4.4 (trace), §6.3 (loops); RFC 6409 §6.1 (what a submission may claim), §8 (what is mended in it).
 
 pub mod admit;
+mod authserv;
+mod header;
 mod intake;
 mod recipients;
 
@@ -15,16 +17,27 @@ pub use recipients::{Names, Resolved};
 use crate::store::{Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Store, StoreError};
 use crate::trust::Trust;
 use bytes::Bytes;
+use header::Rules;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use stoa_mime::date::{self, Date};
 use stoa_smtp::{Address, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
 
 /// A message that passed so many servers goes round in circles; RFC 5321 §6.3 asks for 100 at least.
 pub const RECEIVED_HOPS_MAX: usize = 100;
+
+/// Bits of a message's number below its second.
+const ID_BITS_PER_SECOND: u32 = 28;
+
+/// Bits of them that begin by chance, so that a start within the same second hardly gives a number again.
+const ID_CHANCE_BITS: u32 = 24;
 
 /// Where mail goes; clones are handles to the same.
 #[derive(Clone)]
 pub struct Delivery {
     store: Store,
     names: Names,
+    last_id: Arc<AtomicU64>,
 }
 
 /// Why a message was not delivered; nothing of it is stored.
@@ -39,6 +52,9 @@ pub enum NotDelivered {
     /// RFC 5322 §3.6: an account must say who writes.
     #[error("this message has no From; add one with an address of your account")]
     NoFrom,
+    /// RFC 5322 §3.6: others may see the one that we do not look at.
+    #[error("this message has more than one From, or one that is too long; leave one with an address of your account")]
+    UnclearFrom,
     /// A mailbox went away between RCPT and the end of the message.
     #[error("a recipient of this message does not exist any more")]
     RecipientGone,
@@ -50,7 +66,7 @@ pub enum NotDelivered {
 impl Delivery {
     /// Delivers into this store, for these names.
     pub fn new(store: Store, names: Names) -> Self {
-        Self { store, names }
+        Self { store, names, last_id: Arc::default() }
     }
 
     /// What this server is called.
@@ -61,6 +77,35 @@ impl Delivery {
     /// Does mail to this address come to the account? Then the account may send in its name.
     pub async fn owns(&self, account: HolderId, address: &Address) -> Result<bool, StoreError> {
         Ok(matches!(self.recipient(address).await?, Resolved::Local(place) if place.0 == account))
+    }
+
+    /// Begins to take a message for the recipients of its envelope. `id` is new; `now` in seconds since 1970.
+    pub fn intake(&self, id: u64, envelope: &Envelope, now: i64) -> Intake {
+        let (name, date) = (format!("{id:016x}"), date::format(Date { seconds: now, offset_minutes: 0 }));
+        let trace = trace_prefix(envelope, &self.names.hostname, &name, &date);
+        Intake::filtered(&self.store, trace, self.rules(envelope, &name, &date), now)
+    }
+
+    /// What is done to a header on its way in. RFC 5321 §4.4: whoever delivers finally may take out an older Return-Path.
+    /// RFC 8601 §5: results in our name are ours alone.
+    fn rules(&self, envelope: &Envelope, name: &str, date: &str) -> Rules {
+        let our_names = std::iter::once(&self.names.hostname).chain(&self.names.domains).map(|name| name.to_lowercase()).collect();
+        if envelope.client.account.is_none() {
+            return Rules { remove: &["Return-Path"], our_names, missing: Vec::new() };
+        }
+        let message_id = format!("<{name}.{:016x}@{}>", rand::random::<u64>(), self.names.hostname);
+        // RFC 6409 §8.2 and §8.3 let these be added; RFC 5322 §3.6.3 and §3.6.6 take blind copies out before sending.
+        let missing = vec![("Date", format!("Date: {date}\r\n")), ("Message-ID", format!("Message-ID: {message_id}\r\n"))];
+        Rules { remove: &["Return-Path", "Bcc", "Resent-Bcc"], our_names, missing }
+    }
+
+    /// Names a message in logs, trace headers and the queue: ascends with time, and two never meet while the server runs.
+    pub fn new_id(&self, now: i64) -> u64 {
+        let chance = u64::from(rand::random::<u32>() >> (u32::BITS - ID_CHANCE_BITS));
+        let candidate = now.cast_unsigned() << ID_BITS_PER_SECOND | chance;
+        let next = |last: u64| candidate.max(last.wrapping_add(1));
+        let last = self.last_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_else(|last| last))
     }
 
     /// Files a message for all recipients of its envelope. `id` is new; `now` in seconds since 1970.
@@ -88,6 +133,9 @@ impl Delivery {
 
     /// DESIGN: rights are those of the principal, so whoever signed in may write only in names of their own.
     async fn check_from(&self, account: HolderId, message: &Received) -> Result<(), NotDelivered> {
+        if message.from_is_unclear {
+            return Err(NotDelivered::UnclearFrom);
+        }
         if message.from.is_empty() {
             return Err(NotDelivered::NoFrom);
         }
@@ -146,7 +194,7 @@ fn ret_number(ret: Option<Ret>) -> u8 {
 }
 
 /// Header lines that this server puts in front of a message: Return-Path, of which the octets are returned, and Received.
-pub fn trace_prefix(envelope: &Envelope, hostname: &str, id: &str, date: &str) -> (Bytes, usize) {
+fn trace_prefix(envelope: &Envelope, hostname: &str, id: &str, date: &str) -> (Bytes, usize) {
     let mut prefix = stoa_smtp::return_path_header(&envelope.reverse_path);
     let return_path_bytes = prefix.len();
     let only = match envelope.recipients.as_slice() {

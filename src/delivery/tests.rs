@@ -59,9 +59,8 @@ pub(crate) fn envelope(from: &str, to: &[&str]) -> Envelope {
     Envelope { reverse_path, recipients, body: BodyKind::SevenBit, smtputf8: false, size: None, ret: None, envid: None, client }
 }
 
-pub(crate) async fn received(store: &Store, envelope: &Envelope, text: &str) -> Received {
-    let trace = trace_prefix(envelope, "mx.stoa.example", "1", "Tue, 1 Jul 2003 10:52:37 +0200");
-    let mut intake = Intake::with_trace(store, trace, 1_000);
+pub(crate) async fn received(delivery: &Delivery, envelope: &Envelope, text: &str) -> Received {
+    let mut intake = delivery.intake(1, envelope, 1_000);
     intake.push(text.replace('\n', "\r\n").as_bytes()).await.unwrap();
     intake.finish().await.unwrap()
 }
@@ -117,7 +116,7 @@ async fn an_address_is_here_elsewhere_or_nobodys() {
 async fn one_commit_files_a_message_for_everybody_once() {
     let house = house().await;
     let envelope = envelope("a@out.example", &["socrates@stoa.example", "socrates+x@stoa.example", "plato@stoa.example", "b@net.example"]);
-    let message = received(&house.store, &envelope, "Subject: x\n\nhello\n").await;
+    let message = received(&house.delivery, &envelope, "Subject: x\n\nhello\n").await;
     let before = house.engine.synced_commits();
     house.delivery.deliver(9, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
     assert_eq!(house.engine.synced_commits(), before + 1);
@@ -150,12 +149,62 @@ async fn an_account_writes_in_its_own_names() {
     ];
     for (n, (text, fine)) in table.into_iter().enumerate() {
         let envelope = envelope("plato@stoa.example", &["socrates@stoa.example"]);
-        let message = received(&house.store, &envelope, text).await;
+        let message = received(&house.delivery, &envelope, text).await;
         let delivered = house.delivery.deliver(n as u64, &envelope, &plato, message, 2_000).await;
         assert_eq!(delivered.is_ok(), fine, "{text}: {delivered:?}");
-        let message = received(&house.store, &envelope, text).await;
+        let message = received(&house.delivery, &envelope, text).await;
         house.delivery.deliver(n as u64, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_an_account_hands_in_is_mended_and_blind_copies_stay_blind() {
+    let house = house().await;
+    let mut envelope = envelope("plato@stoa.example", &["socrates@stoa.example", "b@net.example"]);
+    envelope.client.account = Some("plato@stoa.example".into());
+    let text = "From: plato@stoa.example\nBcc: b@net.example,\n c@net.example\nSubject: x\n\nBcc: of the text\n";
+    let message = received(&house.delivery, &envelope, text).await;
+    house.delivery.deliver(7, &envelope, &house.plato().await, message, 2_000).await.unwrap();
+    let all = contents(&house.store, house.socrates, "INBOX").await;
+    let (header, body) = all[0].split_once("\r\n\r\n").unwrap();
+    assert!(!header.contains("net.example"), "{header}");
+    assert!(header.contains("\r\nDate: Thu, 1 Jan 1970 00:16:40 +0000\r\nMessage-ID: <0000000000000001."), "{header}");
+    assert_eq!(body, "Bcc: of the text\r\n");
+    // What would leave is the same body.
+    let (_, queued) = house.store.queued(1).await.unwrap().remove(0);
+    let leaving = house.store.body(queued.prefix, &queued.body).await.unwrap().read_all(0..u64::MAX).await.unwrap();
+    assert!(!String::from_utf8(leaving).unwrap().contains("c@net.example"));
+}
+
+#[tokio::test]
+async fn nobody_else_speaks_in_our_name() {
+    let house = house().await;
+    let envelope = envelope("a@out.example", &["socrates@stoa.example"]);
+    let others = "Authentication-Results: out.example; none\nBcc: whoever\nSubject: x\n\nhello\n";
+    let ours = "Return-Path: <x@y.example>\nAuthentication-Results: (c) MX.stoa.example 1;\n dmarc=pass\n";
+    let message = received(&house.delivery, &envelope, &format!("{ours}{others}")).await;
+    house.delivery.deliver(7, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
+    let all = contents(&house.store, house.socrates, "INBOX").await;
+    assert!(all[0].ends_with(&format!("+0000\r\n{}", others.replace('\n', "\r\n"))), "{}", all[0]);
+    assert!(!all[0].contains("dmarc=pass") && all[0].matches("Return-Path").count() == 1, "{}", all[0]);
+}
+
+#[tokio::test]
+async fn authors_cannot_hide_behind_a_long_header() {
+    let house = house().await;
+    let envelope = envelope("plato@stoa.example", &["socrates@stoa.example"]);
+    let between = format!("X: {}\n", "x".repeat(900)).repeat(100);
+    let text = format!("From: plato@stoa.example\n{between}From: socrates@stoa.example\n\n");
+    let message = received(&house.delivery, &envelope, &text).await;
+    let delivered = house.delivery.deliver(1, &envelope, &house.plato().await, message, 2_000).await;
+    assert!(matches!(delivered, Err(NotDelivered::UnclearFrom)), "{delivered:?}");
+}
+
+#[tokio::test]
+async fn numbers_are_unique_and_ascend() {
+    let house = house().await;
+    let ids: Vec<u64> = [900, 900, 900, 901, 900, 902].iter().map(|now| house.delivery.new_id(*now)).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
 }
 
 #[tokio::test]
@@ -165,7 +214,7 @@ async fn a_message_that_goes_in_circles_is_refused() {
     // Our own Received counts, too.
     for (hops, fine) in [(RECEIVED_HOPS_MAX - 1, true), (RECEIVED_HOPS_MAX, false)] {
         let text = format!("{}\nx\n", "Received: by x; Tue, 1 Jul 2003 10:52:37 +0200\n".repeat(hops));
-        let message = received(&house.store, &envelope, &text).await;
+        let message = received(&house.delivery, &envelope, &text).await;
         let delivered = house.delivery.deliver(1, &envelope, &Trust::of_stranger(), message, 2_000).await;
         assert_eq!(delivered.is_ok(), fine, "{hops}");
     }
@@ -177,7 +226,7 @@ async fn nobody_touches_a_mailbox_of_somebody_else() {
     let inbox = async |holder| (holder, house.store.holder(holder).await.unwrap().unwrap().find("INBOX").unwrap().id);
     let (his, mine) = (inbox(house.socrates).await, inbox(house.plato).await);
     let plato = house.plato().await;
-    let message = async || received(&house.store, &envelope("a@b.example", &[]), "x: y\n\n").await;
+    let message = async || received(&house.delivery, &envelope("a@b.example", &[]), "x: y\n\n").await;
     let (all, flags) = (UidSet::from_ranges([1..=9]), FlagNames::default());
     let append = async || Wish::Append { message: Box::new(message().await), flags: flags.clone(), received: 1 };
     admit(&house.store, &plato, mine, append().await).await.unwrap();
@@ -200,7 +249,7 @@ async fn nobody_touches_a_mailbox_of_somebody_else() {
 async fn a_recipient_that_went_away_is_noticed_and_nothing_is_stored() {
     let house = house().await;
     let envelope = envelope("a@out.example", &["socrates@stoa.example", "plato@stoa.example"]);
-    let message = received(&house.store, &envelope, "x: y\n\n").await;
+    let message = received(&house.delivery, &envelope, "x: y\n\n").await;
     let account: Account = house.store.account(house.plato).await.unwrap().unwrap();
     house.store.commit(Change::RemoveAccount { account }).await.unwrap();
     let delivered = house.delivery.deliver(1, &envelope, &Trust::of_stranger(), message, 2_000).await;

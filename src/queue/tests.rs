@@ -12,7 +12,7 @@ const CAUGHT: &str = "Outside";
 async fn mail_for_the_outside_is_caught_with_what_the_outside_would_have_seen() {
     let house = house().await;
     let envelope = envelope("plato@stoa.example", &["a@net.example", "socrates@stoa.example", "b@net.example"]);
-    let message = received(&house.store, &envelope, "From: plato@stoa.example\nSubject: x\n\nhello\n").await;
+    let message = received(&house.delivery, &envelope, "From: plato@stoa.example\nSubject: x\n\nhello\n").await;
     house.delivery.deliver(5, &envelope, &house.plato().await, message, 2_000).await.unwrap();
     let courier = Courier::new(house.store.clone(), Outside::new(house.store.clone(), house.socrates, CAUGHT));
     courier.empty().await.unwrap();
@@ -35,7 +35,7 @@ async fn a_message_is_caught_once_whatever_fails() {
             let house = house().await;
             for id in 1..=3 {
                 let envelope = envelope("a@out.example", &["b@net.example"]);
-                let message = received(&house.store, &envelope, &format!("Subject: {id}\n\n")).await;
+                let message = received(&house.delivery, &envelope, &format!("Subject: {id}\n\n")).await;
                 house.delivery.deliver(id, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
             }
             house.engine.fail_at(nth, fault);

@@ -7,7 +7,7 @@
 mod refusals;
 
 use super::Services;
-use crate::delivery::{Intake, Resolved, trace_prefix};
+use crate::delivery::{Intake, Resolved};
 use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
 use crate::store::StoreError;
 use crate::trust::Trust;
@@ -133,11 +133,9 @@ impl SmtpDoor {
     }
 
     fn begin(&mut self, envelope: Envelope) -> Answer {
-        let id = new_id();
-        let hostname = &self.services.delivery.names().hostname;
-        let date = stoa_mime::date::format(stoa_mime::date::Date { seconds: super::now(), offset_minutes: 0 });
-        let trace = trace_prefix(&envelope, hostname, &format!("{id:016x}"), &date);
-        let intake = Ok(Intake::with_trace(&self.services.store, trace, super::now()));
+        let (delivery, now) = (&self.services.delivery, super::now());
+        let id = delivery.new_id(now);
+        let intake = Ok(delivery.intake(id, &envelope, now));
         self.message = Some(Message { id, envelope, intake });
         Answer::Accept
     }
@@ -161,10 +159,4 @@ impl SmtpDoor {
             }
         }
     }
-}
-
-/// Names a message in logs, trace headers and the queue: ascends with time, and two never meet.
-fn new_id() -> u64 {
-    let milliseconds = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    milliseconds << 20 | u64::from(rand::random::<u32>() >> 12)
 }

@@ -18,7 +18,7 @@ pub(super) fn not_delivered(reason: NotDelivered) -> Refused {
     let text = reason.to_string();
     match reason {
         NotDelivered::Loop => Refused(Reply::MAIL_LOOP.text(text)),
-        NotDelivered::ForeignFrom(_) | NotDelivered::NoFrom => Refused(Reply::SENDER_NOT_OWNED.text(text)),
+        NotDelivered::ForeignFrom(_) | NotDelivered::NoFrom | NotDelivered::UnclearFrom => Refused(Reply::SENDER_NOT_OWNED.text(text)),
         NotDelivered::RecipientGone => Refused(Reply::LOCAL_ERROR),
         NotDelivered::Store(error) => failed(error),
     }
