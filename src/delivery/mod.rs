@@ -131,7 +131,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// DESIGN: rights are those of the principal, so whoever signed in may write only in names of their own.
+    /// Rights are those of the account and not of From, so whoever signed in may write only in names of their own.
     async fn check_from(&self, account: HolderId, message: &Received) -> Result<(), NotDelivered> {
         if message.from_is_unclear {
             return Err(NotDelivered::UnclearFrom);
