@@ -63,14 +63,16 @@ fn an_account_sends_to_here_and_elsewhere_in_its_own_name() {
     assert!(smtp.ehlo().unwrap().offers("AUTH"));
     smtp.auth_plain(&plato).unwrap().wants(235).unwrap();
     assert_eq!(smtp.command("MAIL FROM:<socrates@stoa.localhost>").unwrap().code, 550);
-    let own = b"From: plato@stoa.localhost\r\nTo: a@elsewhere.example\r\nSubject: Syracuse\r\n\r\nLeaving.\r\n";
-    smtp.deliver("plato@stoa.localhost", &["a@elsewhere.example", "socrates@stoa.localhost"], own).unwrap();
+    let own = b"From: plato@stoa.localhost\r\nDate: Tue, 1 Jul 2003 10:52:37 +0200\r\nMessage-ID: <1@plato.example>\r\nSubject: Syracuse\r\n\r\nLeaving.\r\n";
+    let blind = [b"Bcc: a@elsewhere.example\r\n", &own[..]].concat();
+    smtp.deliver("plato@stoa.localhost", &["a@elsewhere.example", "socrates@stoa.localhost"], &blind).unwrap();
     smtp.envelope("plato@stoa.localhost", &["socrates@stoa.localhost"], "").unwrap();
     let foreign = smtp.data(b"From: socrates@stoa.localhost\r\nSubject: I did not write this\r\n\r\n").unwrap();
     assert_eq!(foreign.code, 550, "{foreign:?}");
 
     let mut imap = imap(&daemon, "socrates");
-    assert!(newest(&mut imap, "INBOX").ends_with(own));
+    let kept = newest(&mut imap, "INBOX");
+    assert!(kept.ends_with(own) && !String::from_utf8_lossy(&kept).contains("Bcc"), "a blind copy stays blind");
     let outside = wait_for("mail for the outside", ARRIVES_WITHIN, || {
         imap.command("STATUS Outside (MESSAGES)").ok()?.number("MESSAGES").filter(|count| *count > 0)
     });
