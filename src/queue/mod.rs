@@ -62,15 +62,23 @@ impl<R: Route> Courier<R> {
         }
     }
 
-    /// Takes out all that waits.
+    /// Takes out all that waits, the oldest first. One that fails does not keep the others; the last failure is told.
     pub async fn empty(&self) -> Result<(), StoreError> {
+        let (mut outcome, mut next) = (Ok(()), 0);
         loop {
-            let waiting = self.store.queued(MESSAGES_AT_ONCE_MAX).await?;
-            if waiting.is_empty() {
-                return Ok(());
-            }
+            let waiting = self.store.queued_from(next, MESSAGES_AT_ONCE_MAX).await?;
+            let Some((last, _)) = waiting.last() else { return outcome };
+            next = last.saturating_add(1);
             for (id, message) in &waiting {
-                self.route.take(*id, message).await?;
+                match self.route.take(*id, message).await {
+                    Ok(()) => {}
+                    // The store is closed.
+                    Err(StoreError::Uncertain) => return Err(StoreError::Uncertain),
+                    Err(error) => {
+                        tracing::error!(id = format!("{id:016x}"), %error, "a message stays in the queue");
+                        outcome = Err(error);
+                    }
+                }
             }
         }
     }

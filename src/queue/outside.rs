@@ -29,11 +29,12 @@ impl Outside {
             return Ok(found);
         }
         let (holder, name) = (self.holder, self.mailbox.clone());
-        match self.store.commit(Change::CreateMailbox { holder, name: name.clone(), special_use: None, now }).await {
+        // Subscribed first, since a crash may come between: whoever finds the mailbox need not look whether it is.
+        self.store.commit(Change::Subscribe { holder, name: name.clone(), on: true }).await?;
+        match self.store.commit(Change::CreateMailbox { holder, name, special_use: None, now }).await {
             Ok(_) | Err(StoreError::Refused(Refusal::Name(NameProblem::Exists))) => {}
             Err(error) => return Err(error),
         }
-        self.store.commit(Change::Subscribe { holder, name, on: true }).await?;
         self.find().await?.ok_or(StoreError::Refused(Refusal::NoMailbox))
     }
 }
@@ -50,8 +51,8 @@ impl Route for Outside {
             ..Delivery::of(DeliveredBody::Stored(message.body), prefix, summary, Trust::of_stranger().to_bytes())
         };
         match self.store.commit(Change::Deliver(Box::new(filing))).await {
-            // Somebody else took it, or the mailbox was just deleted: the next look at the queue tells.
-            Ok(_) | Err(StoreError::Refused(Refusal::NotQueued | Refusal::NoMailbox)) => Ok(()),
+            // Somebody else took it. A mailbox that was just deleted is a failure like others: the next round makes it anew.
+            Ok(_) | Err(StoreError::Refused(Refusal::NotQueued)) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -27,6 +27,37 @@ async fn mail_for_the_outside_is_caught_with_what_the_outside_would_have_seen() 
     assert!(house.store.holder(house.socrates).await.unwrap().unwrap().subscriptions.contains(CAUGHT));
 }
 
+/// Fails for one message, as one would whose body is damaged.
+struct Choosy<'a>(Outside, u64, &'a std::sync::atomic::AtomicUsize);
+
+impl Route for Choosy<'_> {
+    async fn take(&self, id: u64, message: &Queued) -> Result<(), StoreError> {
+        if id == self.1 {
+            self.2.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            return Err(StoreError::Gone);
+        }
+        self.0.take(id, message).await
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_fails_does_not_keep_the_others() {
+    let house = house().await;
+    let all = MESSAGES_AT_ONCE_MAX as u64 + 3;
+    for id in 1..=all {
+        let envelope = envelope("a@out.example", &["b@net.example"]);
+        let message = received(&house.delivery, &envelope, &format!("Subject: {id}\n\n")).await;
+        house.delivery.deliver(id, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
+    }
+    let failures = std::sync::atomic::AtomicUsize::new(0);
+    let outside = Outside::new(house.store.clone(), house.socrates, CAUGHT);
+    let courier = Courier::new(house.store.clone(), Choosy(outside, 2, &failures));
+    assert!(courier.empty().await.is_err());
+    assert_eq!(failures.into_inner(), 1, "it is tried once a round");
+    assert_eq!(contents(&house.store, house.socrates, CAUGHT).await.len() as u64, all - 1);
+    assert_eq!(house.store.queued(9).await.unwrap().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2]);
+}
+
 /// At whatever commit something goes wrong, and whoever else works on the same queue, each message is caught once.
 #[tokio::test]
 async fn a_message_is_caught_once_whatever_fails() {
@@ -49,6 +80,7 @@ async fn a_message_is_caught_once_whatever_fails() {
                 assert_eq!(count, 1, "{fault:?} at {nth}, message {id}");
             }
             assert!(next.queued(1).await.unwrap().is_empty());
+            assert!(next.holder(house.socrates).await.unwrap().unwrap().subscriptions.contains(CAUGHT), "{fault:?} at {nth}");
         }
     }
 }

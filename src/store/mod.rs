@@ -216,9 +216,14 @@ impl Store {
         BodyWriter::new(self.engine.clone(), now)
     }
 
-    /// Queued messages in no particular order, at most so many.
+    /// Queued messages by number, at most so many.
     pub async fn queued(&self, limit: usize) -> Result<Vec<(u64, Queued)>> {
-        let rows = self.engine.range(Table::Queue, &[], &[u8::MAX; 9], limit).await?;
+        self.queued_from(0, limit).await
+    }
+
+    /// The same, from this number on.
+    pub async fn queued_from(&self, first: u64, limit: usize) -> Result<Vec<(u64, Queued)>> {
+        let rows = self.engine.range(Table::Queue, &keys::queued(first), &[u8::MAX; 9], limit).await?;
         rows.iter().map(|(key, row)| Ok((keys::last_u64(key).unwrap_or(0), Queued::from_bytes(row)?))).collect()
     }
 
