@@ -106,6 +106,17 @@ pub enum StoreError {
     Newer(u64),
 }
 
+impl StoreError {
+    /// Would it work with more room, on the disk or in the mailbox?
+    pub fn is_out_of_room(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => *refusal == Refusal::UidsExhausted,
+            Self::Engine(error) => matches!(**error, EngineError::NoRoom(_)),
+            _ => false,
+        }
+    }
+}
+
 impl From<EngineError> for StoreError {
     fn from(error: EngineError) -> Self {
         Self::Engine(Arc::new(error))

@@ -65,6 +65,9 @@ pub enum EngineError {
         /// What the engine said.
         reason: String,
     },
+    /// The disk is full.
+    #[error("the storage engine has no room: {0}")]
+    NoRoom(String),
     /// An operation failed.
     #[error("the storage engine failed: {0}")]
     Failed(String),

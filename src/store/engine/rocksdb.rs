@@ -168,7 +168,13 @@ impl Inner {
 }
 
 fn failed(error: rocksdb::Error) -> EngineError {
-    EngineError::Failed(error.to_string())
+    let reason = error.to_string();
+    // How RocksDB words its sub-code NoSpace; the binding passes on nothing but the text.
+    if error.kind() == ErrorKind::IOError && reason.contains("No space left on device") {
+        EngineError::NoRoom(reason)
+    } else {
+        EngineError::Failed(reason)
+    }
 }
 
 /// Reads are done in place: they are microseconds from the block cache or the page cache, less than a thread
