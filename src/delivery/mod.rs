@@ -14,14 +14,14 @@ mod recipients;
 pub use intake::{Intake, Received, summarize};
 pub use recipients::{Names, Resolved};
 
-use crate::store::{Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Store, StoreError};
+use crate::store::{BodyRef, Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Store, StoreError};
 use crate::trust::Trust;
 use bytes::Bytes;
 use header::Rules;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_mime::date::{self, Date};
-use stoa_smtp::{Address, Envelope, Notify, OriginalRecipient, Recipient, Ret, ReversePath};
+use stoa_smtp::{Address, BodyKind, Envelope, Notify, OriginalRecipient, Recipient, Ret};
 
 /// A message that passed so many servers goes round in circles; RFC 5321 §6.3 asks for 100 at least.
 pub const RECEIVED_HOPS_MAX: usize = 100;
@@ -122,10 +122,7 @@ impl Delivery {
             // Return-Path is for the last server (RFC 5321 §4.4), which is another one here.
             let prefix = message.prefix.slice(message.return_path_bytes..);
             let body = filing.body.reference();
-            let recipients = elsewhere.iter().map(|recipient| queued_recipient(recipient, now)).collect();
-            let (ret, envelope_id) = (ret_number(envelope.ret), envelope.envid.clone());
-            let reverse_path = reverse_path(&envelope.reverse_path);
-            filing.queue = Some((id, Queued { reverse_path, prefix, body, ret, envelope_id, accepted: now, recipients }));
+            filing.queue = Some((id, queued(envelope, &elsewhere, prefix, body, now)));
         }
         self.store.commit(Change::Deliver(Box::new(filing))).await?;
         Ok(())
@@ -151,13 +148,14 @@ impl Delivery {
         Ok(())
     }
 
-    /// The mailboxes of local recipients, each once, and the recipients elsewhere.
+    /// The mailboxes of local recipients and the recipients elsewhere, each once.
     async fn split<'a>(&self, recipients: &'a [Recipient]) -> Result<(Vec<Place>, Vec<&'a Recipient>), NotDelivered> {
         let (mut mailboxes, mut elsewhere) = (Vec::new(), Vec::new());
         for recipient in recipients {
             match self.recipient(&recipient.address).await? {
                 Resolved::Local(place) if mailboxes.contains(&place) => {}
                 Resolved::Local(place) => mailboxes.push(place),
+                Resolved::Elsewhere if elsewhere.iter().any(|other: &&Recipient| other.address == recipient.address) => {}
                 Resolved::Elsewhere => elsewhere.push(recipient),
                 Resolved::Unknown => return Err(NotDelivered::RecipientGone),
             }
@@ -166,8 +164,19 @@ impl Delivery {
     }
 }
 
-fn reverse_path(path: &ReversePath) -> String {
-    path.to_string()
+/// A message for other hosts, as the queue keeps it.
+fn queued(envelope: &Envelope, recipients: &[&Recipient], prefix: Bytes, body: BodyRef, now: i64) -> Queued {
+    Queued {
+        reverse_path: envelope.reverse_path.to_string(),
+        prefix,
+        body,
+        ret: ret_number(envelope.ret),
+        envelope_id: envelope.envid.clone(),
+        accepted: now,
+        smtputf8: envelope.smtputf8,
+        content: body_number(envelope.body),
+        recipients: recipients.iter().map(|recipient| queued_recipient(recipient, now)).collect(),
+    }
 }
 
 fn queued_recipient(recipient: &Recipient, now: i64) -> QueuedRecipient {
@@ -181,6 +190,15 @@ fn notify_bits(notify: &Notify) -> u8 {
     match notify {
         Notify::Never => 1,
         Notify::On { success, failure, delay } => u8::from(*success) << 1 | u8::from(*failure) << 2 | u8::from(*delay) << 3,
+    }
+}
+
+/// As [`Queued::content`] keeps it.
+fn body_number(body: BodyKind) -> u8 {
+    match body {
+        BodyKind::SevenBit => 0,
+        BodyKind::EightBit => 1,
+        BodyKind::Binary => 2,
     }
 }
 

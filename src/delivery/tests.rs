@@ -6,7 +6,7 @@ use crate::store::engine::memory::Memory;
 use crate::store::{Account, Credential, NewAccount, Outcome};
 use std::sync::Arc;
 use stoa_mailbox::{FlagChange, FlagNames, UidSet};
-use stoa_smtp::{BodyKind, Client};
+use stoa_smtp::{Client, ReversePath};
 
 pub(crate) async fn account(store: &Store, address: &str, owner: bool) -> HolderId {
     let password = Credential {
@@ -115,7 +115,8 @@ async fn an_address_is_here_elsewhere_or_nobodys() {
 #[tokio::test]
 async fn one_commit_files_a_message_for_everybody_once() {
     let house = house().await;
-    let envelope = envelope("a@out.example", &["socrates@stoa.example", "socrates+x@stoa.example", "plato@stoa.example", "b@net.example"]);
+    let to = ["socrates@stoa.example", "socrates+x@stoa.example", "plato@stoa.example", "b@net.example", "b@NET.example"];
+    let envelope = Envelope { smtputf8: true, body: BodyKind::EightBit, ..envelope("a@out.example", &to) };
     let message = received(&house.delivery, &envelope, "Subject: x\n\nhello\n").await;
     let before = house.engine.synced_commits();
     house.delivery.deliver(9, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
@@ -130,6 +131,7 @@ async fn one_commit_files_a_message_for_everybody_once() {
     let (id, message) = &queued[0];
     assert_eq!((*id, message.reverse_path.as_str(), message.recipients.len()), (9, "a@out.example", 1));
     assert_eq!(message.recipients[0].address, "b@net.example");
+    assert_eq!((message.smtputf8, message.content), (true, 1), "the next host must be told");
     assert!(message.prefix.starts_with(b"Received: "), "the last server writes Return-Path, and that is another one");
 }
 

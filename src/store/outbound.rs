@@ -27,6 +27,10 @@ pub struct Queued {
     pub envelope_id: Option<String>,
     /// Seconds since 1970.
     pub accepted: i64,
+    /// The message needs a host that offers SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// RFC 6152 and RFC 3030 BODY: 0 7BIT, 1 8BITMIME, 2 BINARYMIME.
+    pub content: u8,
     /// Who still waits.
     pub recipients: Vec<QueuedRecipient>,
 }
@@ -54,7 +58,9 @@ impl Queued {
             .bytes(3, &self.body.hash)
             .u64(4, self.body.size)
             .u64(5, self.ret.into())
-            .i64(7, self.accepted);
+            .i64(7, self.accepted)
+            .u64(9, self.smtputf8.into())
+            .u64(10, self.content.into());
         if let Some(id) = &self.envelope_id {
             record = record.str(6, id);
         }
@@ -74,6 +80,8 @@ impl Queued {
             ret: record.u64(5)?.and_then(|n| n.try_into().ok()).unwrap_or(0),
             envelope_id: record.str(6)?.map(str::to_owned),
             accepted: record.i64(7)?.unwrap_or(0),
+            smtputf8: record.u64(9)?.unwrap_or(0) != 0,
+            content: record.u64(10)?.and_then(|n| n.try_into().ok()).unwrap_or(0),
             recipients: record.all_bytes(8)?.map(QueuedRecipient::from_bytes).collect::<Result<_, _>>()?,
         })
     }

@@ -128,6 +128,8 @@ async fn one_commit_serves_all_recipients_of_a_message() {
             ret: 1,
             envelope_id: Some("e".into()),
             accepted: 5,
+            smtputf8: true,
+            content: 1,
             recipients: vec![QueuedRecipient { address: "a@example.net".into(), notify: 2, original: None, next_attempt: 5, attempts: 0 }],
         },
     ));
