@@ -110,13 +110,13 @@ impl Delivery {
 
     /// Files a message for all recipients of its envelope. `id` is new; `now` in seconds since 1970.
     pub async fn deliver(&self, id: u64, envelope: &Envelope, trust: &Trust, message: Received, now: i64) -> Result<(), NotDelivered> {
-        if message.hops > RECEIVED_HOPS_MAX {
-            return Err(NotDelivered::Loop);
-        }
-        if let Some(account) = trust.account() {
-            self.check_from(account, &message).await?;
-        }
-        let (mailboxes, elsewhere) = self.split(&envelope.recipients).await?;
+        let (mailboxes, elsewhere) = match self.decide(envelope, trust, &message).await {
+            Ok(decided) => decided,
+            Err(reason) => {
+                self.store.discard(message.body).await;
+                return Err(reason);
+            }
+        };
         let mut filing = Filing { received: now, mailboxes, ..message.filing(trust) };
         if !elsewhere.is_empty() {
             // Return-Path is for the last server (RFC 5321 §4.4), which is another one here.
@@ -126,6 +126,22 @@ impl Delivery {
         }
         self.store.commit(Change::Deliver(Box::new(filing))).await?;
         Ok(())
+    }
+
+    /// Is the message taken, and where does it go?
+    async fn decide<'a>(
+        &self,
+        envelope: &'a Envelope,
+        trust: &Trust,
+        message: &Received,
+    ) -> Result<(Vec<Place>, Vec<&'a Recipient>), NotDelivered> {
+        if message.hops > RECEIVED_HOPS_MAX {
+            return Err(NotDelivered::Loop);
+        }
+        if let Some(account) = trust.account() {
+            self.check_from(account, message).await?;
+        }
+        self.split(&envelope.recipients).await
     }
 
     /// Rights are those of the account and not of From, so whoever signed in may write only in names of their own.

@@ -203,6 +203,18 @@ async fn authors_cannot_hide_behind_a_long_header() {
 }
 
 #[tokio::test]
+async fn a_refused_message_takes_no_room() {
+    use crate::store::engine::Engine;
+    let house = house().await;
+    let envelope = envelope("a@out.example", &["xanthippe@stoa.example"]);
+    let message = received(&house.delivery, &envelope, &format!("x: y\n\n{}", "line\n".repeat(100_000))).await;
+    house.delivery.deliver(1, &envelope, &Trust::of_stranger(), message, 2_000).await.unwrap_err();
+    for table in [crate::store::Table::Staging, crate::store::Table::Chunks] {
+        assert!(house.engine.range(table, &[], &[u8::MAX; 21], 1).await.unwrap().is_empty(), "{table:?}");
+    }
+}
+
+#[tokio::test]
 async fn numbers_are_unique_and_ascend() {
     let house = house().await;
     let ids: Vec<u64> = [900, 900, 900, 901, 900, 902].iter().map(|now| house.delivery.new_id(*now)).collect();

@@ -71,6 +71,12 @@ impl StagedBody {
     pub fn reference(&self) -> BodyRef {
         self.body
     }
+
+    pub(super) async fn discard(self, engine: &dyn Engine) {
+        if self.staged {
+            discard(engine, &self.staging).await;
+        }
+    }
 }
 
 impl BodyWriter {
@@ -117,12 +123,16 @@ impl BodyWriter {
     /// Drops what was staged. A body that is simply let go is swept later.
     pub async fn discard(self) {
         if self.written > 0 {
-            let mut batch = Batch::default();
-            drop_staged(&mut batch, &self.staging);
-            if let Committed::Unknown(error) = self.engine.commit(batch, Sync::Later).await {
-                tracing::warn!(%error, "an unused body stays until the next sweep");
-            }
+            discard(self.engine.as_ref(), &self.staging).await;
         }
+    }
+}
+
+async fn discard(engine: &dyn Engine, staging: &StagingId) {
+    let mut batch = Batch::default();
+    drop_staged(&mut batch, staging);
+    if let Committed::Unknown(error) = engine.commit(batch, Sync::Later).await {
+        tracing::warn!(%error, "an unused body stays until the next sweep");
     }
 }
 

@@ -227,6 +227,11 @@ impl Store {
         BodyWriter::new(self.engine.clone(), now)
     }
 
+    /// Drops a whole body that no change will use. One that is simply let go is swept later.
+    pub async fn discard(&self, body: StagedBody) {
+        body.discard(self.engine.as_ref()).await;
+    }
+
     /// Queued messages by number, at most so many.
     pub async fn queued(&self, limit: usize) -> Result<Vec<(u64, Queued)>> {
         self.queued_from(0, limit).await
