@@ -150,6 +150,9 @@ pub enum Refusal {
     /// The message was taken out of the queue meanwhile.
     #[error("the message is not in the queue any more")]
     NotQueued,
+    /// Another message has this number in the queue.
+    #[error("the number of the message is taken")]
+    QueueNumberTaken,
     /// Nothing referred to the body any more.
     #[error("the message is not stored any more")]
     NoBody,
@@ -190,7 +193,8 @@ impl Change {
                 reads.holders.extend(delivery.mailboxes.iter().map(|place| place.0));
                 reads.mailboxes.extend(&delivery.mailboxes);
                 reads.rows.push((Table::Blobs, delivery.body.reference().hash.to_vec()));
-                reads.rows.extend(delivery.dequeue.map(|id| (Table::Queue, keys::queued(id))));
+                let queue_ids = delivery.dequeue.into_iter().chain(delivery.queue.as_ref().map(|(id, _)| *id));
+                reads.rows.extend(queue_ids.map(|id| (Table::Queue, keys::queued(id))));
             }
             Self::Copy { holder, from, to, .. } => reads.mailboxes.extend([(*holder, *from), (*holder, *to)]),
             Self::Store { place, .. } | Self::Expunge { place, .. } | Self::ClaimRecent { place } => reads.mailboxes.push(*place),

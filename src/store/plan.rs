@@ -228,6 +228,9 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
     if delivery.dequeue.is_some_and(|id| work.row(Table::Queue, &keys::queued(id)).is_none()) {
         return Err(Refusal::NotQueued);
     }
+    if delivery.queue.as_ref().is_some_and(|(id, _)| work.row(Table::Queue, &keys::queued(*id)).is_some()) {
+        return Err(Refusal::QueueNumberTaken);
+    }
     keep_body(work, &delivery.body, batch)?;
     let mut messages: HashMap<HolderId, MessageId> = HashMap::new();
     let mut places = Vec::with_capacity(delivery.mailboxes.len());
@@ -240,7 +243,7 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
         places.push(file(work, place, message, delivery, batch)?);
     }
     if let Some((id, queued)) = &delivery.queue {
-        batch.put(Table::Queue, keys::queued(*id), queued.to_bytes());
+        work.put(batch, Table::Queue, keys::queued(*id), queued.to_bytes());
         batch.put(Table::BlobRefs, keys::blob_ref(&body.hash, QUEUE_HOLDER, *id), Vec::new());
         work.queued = true;
     }

@@ -141,6 +141,8 @@ async fn one_commit_serves_all_recipients_of_a_message() {
     for mailbox in [inbox, other] {
         assert_eq!(bodies(&store, mailbox).await.len(), 1);
     }
+    let taken = store.commit(Change::Deliver(Box::new(both.clone()))).await;
+    assert!(matches!(taken, Err(StoreError::Refused(Refusal::QueueNumberTaken))), "no message takes the place of another");
     // Filing the queued copy here takes it out of the queue in the same commit.
     let body = DeliveredBody::Stored(both.body.reference());
     let filed = Delivery { mailboxes: vec![inbox], dequeue: Some(77), ..Delivery::of(body, Bytes::new(), Bytes::new(), Bytes::new()) };
