@@ -6,6 +6,7 @@ use super::home::Home;
 use super::server::{Server, Service};
 use super::{Place, logging};
 use crate::doors::http::Site;
+use crate::queue;
 use std::sync::Arc;
 
 pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
@@ -19,6 +20,7 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let control = Control::listen(home.control_socket())?;
     let answering = control.answer(server.store().clone(), Arc::from(config.domains.clone()));
     server.beside(answering);
+    server.beside(queue::watch_over(server.store().clone(), server.told_to_stop()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hostname = config.hostname, data = %home.path().display(), "serving");
     server.run().await
 }

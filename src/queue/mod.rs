@@ -26,6 +26,24 @@ const MESSAGES_AT_ONCE_MAX: usize = 64;
 /// How long to wait after a failure, which is the store's and may pass.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// Says in the log that mail waits, where no courier takes it out: at the start, and whenever more comes.
+pub async fn watch_over(store: Store, mut shutdown: watch::Receiver<bool>) {
+    loop {
+        match store.queued(MESSAGES_AT_ONCE_MAX).await {
+            Ok(waiting) if waiting.is_empty() => {}
+            Ok(waiting) => {
+                let at_least = waiting.len();
+                tracing::warn!(at_least, "mail for other hosts waits in the queue: this version does not deliver to other hosts");
+            }
+            Err(error) => tracing::error!(%error, "the queue cannot be read"),
+        }
+        tokio::select! {
+            () = store.queue_grew() => {}
+            _ = shutdown.wait_for(|down| *down) => return,
+        }
+    }
+}
+
 /// A way out of the queue.
 pub trait Route: Send + Sync {
     /// Takes a message over; when this returns `Ok`, it is out of the queue.
