@@ -153,7 +153,7 @@ pub enum Refusal {
     /// Another message has this number in the queue.
     #[error("the number of the message is taken")]
     QueueNumberTaken,
-    /// Nothing referred to the body any more.
+    /// Nothing referred to the body any more, or it took so long to come that its beginning was swept.
     #[error("the message is not stored any more")]
     NoBody,
     /// RFC 9051 allows 32-bit UIDs.
@@ -193,6 +193,11 @@ impl Change {
                 reads.holders.extend(delivery.mailboxes.iter().map(|place| place.0));
                 reads.mailboxes.extend(&delivery.mailboxes);
                 reads.rows.push((Table::Blobs, delivery.body.reference().hash.to_vec()));
+                if let DeliveredBody::Staged(staged) = &delivery.body
+                    && staged.staged
+                {
+                    reads.rows.push((Table::Staging, staged.staging.to_vec()));
+                }
                 let queue_ids = delivery.dequeue.into_iter().chain(delivery.queue.as_ref().map(|(id, _)| *id));
                 reads.rows.extend(queue_ids.map(|id| (Table::Queue, keys::queued(id))));
             }

@@ -72,6 +72,7 @@ impl Committer {
             match request {
                 Request::Watch(place, reply) => {
                     let _ = reply.send(self.watch(place).await);
+                    self.forget_idle();
                 }
                 Request::Change(change, reply) => {
                     let mut waiting = vec![(change, reply)];
@@ -113,6 +114,15 @@ impl Committer {
         for _ in 0..CONFLICTS_MAX {
             let (mut work, asserts) = match self.load(&waiting).await {
                 Ok(loaded) => loaded,
+                // A row that cannot be read must fail those alone who need it.
+                Err(_) if waiting.len() > 1 => {
+                    for one in waiting {
+                        if !Box::pin(self.commit(vec![one])).await {
+                            return false;
+                        }
+                    }
+                    return true;
+                }
                 Err(error) => {
                     answer_all(waiting, || Err(error.clone()));
                     return true;

@@ -95,17 +95,15 @@ impl Holder {
         self.mailboxes.iter().any(|m| is_below(&m.name, name))
     }
 
-    /// Makes the mailbox and those above it that are missing (RFC 9051 §6.3.4).
+    /// Makes the mailbox and those above it that are missing (RFC 9051 §6.3.4). After an error the value is of no use.
     pub fn create(&mut self, name: &str, special_use: Option<SpecialUse>, now: i64) -> Result<MailboxId, NameProblem> {
         check_name(name)?;
         if self.find(name).is_some() {
             return Err(NameProblem::Exists);
         }
         self.create_above(name, now);
-        if self.mailboxes.len() >= MAILBOXES_PER_HOLDER_MAX {
-            return Err(NameProblem::TooMany);
-        }
-        Ok(self.add(name, special_use, now))
+        let id = self.add(name, special_use, now);
+        if self.mailboxes.len() > MAILBOXES_PER_HOLDER_MAX { Err(NameProblem::TooMany) } else { Ok(id) }
     }
 
     /// Takes the mailbox out of the tree. INBOX stays, and so does one that has others below it.
@@ -135,12 +133,27 @@ impl Holder {
         if targets.iter().any(|name| self.find(name).is_some()) {
             return Err(NameProblem::Exists);
         }
+        targets.iter().try_for_each(|name| check_name(name))?;
         for leaf in self.mailboxes.iter_mut().filter(|m| m.name == from || is_below(&m.name, from)) {
             if let Some(name) = renamed(&leaf.name) {
                 leaf.name = name;
             }
         }
         self.create_above(to, now);
+        if self.mailboxes.len() > MAILBOXES_PER_HOLDER_MAX { Err(NameProblem::TooMany) } else { Ok(()) }
+    }
+
+    /// Subscribes or unsubscribes; the name needs no mailbox (RFC 9051 §6.3.7), but there is an end to names, too.
+    pub fn subscribe(&mut self, name: &str, on: bool) -> Result<(), NameProblem> {
+        if !on {
+            self.subscriptions.remove(name);
+            return Ok(());
+        }
+        check_name(name)?;
+        if self.subscriptions.len() >= MAILBOXES_PER_HOLDER_MAX && !self.subscriptions.contains(name) {
+            return Err(NameProblem::TooMany);
+        }
+        self.subscriptions.insert(name.to_owned());
         Ok(())
     }
 
@@ -223,6 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn there_is_an_end_to_mailboxes_and_subscriptions() {
+        let mut holder = Holder::with_default_mailboxes(100);
+        let mut made = holder.mailboxes.len();
+        while made < MAILBOXES_PER_HOLDER_MAX {
+            holder.add(&format!("m{made}"), None, 0);
+            holder.subscriptions.insert(format!("m{made}"));
+            made += 1;
+        }
+        assert_eq!(holder.clone().create("one more", None, 0), Err(NameProblem::TooMany));
+        assert_eq!(holder.clone().rename("m7", "below/m7", 0), Err(NameProblem::TooMany));
+        assert_eq!(holder.rename("m7", "m7 again", 0), Ok(()));
+        assert_eq!(holder.subscribe("one more", true), Err(NameProblem::TooMany));
+        assert_eq!(
+            (holder.subscribe("m9", true), holder.subscribe("m9", false), holder.subscribe("one more", true)),
+            (Ok(()), Ok(()), Ok(()))
+        );
+    }
+
+    #[test]
     fn names_are_kept_in_order() {
         let mut holder = Holder::with_default_mailboxes(100);
         assert_eq!(holder.create("a//b", None, 0), Err(NameProblem::Invalid));
@@ -234,6 +266,9 @@ mod tests {
         assert_eq!(holder.rename("a", "a/b/d", 0), Err(NameProblem::BelowItself));
         holder.rename("a", "x/y", 0).unwrap();
         assert!(holder.find("x/y/b/c").is_some() && holder.find("x").is_some() && holder.find("a").is_none());
+        let long = "w".repeat(MAILBOX_NAME_BYTES_MAX - 2);
+        assert_eq!(holder.clone().rename("x", &long, 0), Err(NameProblem::Invalid), "its children would have no name");
+        assert_eq!(holder.clone().rename("Sent", &format!("{}d", "d/".repeat(498)), 0), Ok(()));
         let old = holder.delete("x/y/b/c").unwrap();
         holder.create("x/y/b/c", None, 0).unwrap();
         assert!(holder.find("x/y/b/c").unwrap().uid_validity > old.uid_validity);

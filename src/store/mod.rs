@@ -73,7 +73,7 @@ pub enum NameProblem {
     #[error("a mailbox cannot be moved below itself")]
     BelowItself,
     /// See `MAILBOXES_PER_HOLDER_MAX`.
-    #[error("there are 5000 mailboxes already, which is the limit")]
+    #[error("there are 5000 mailboxes or subscriptions already, which is the limit")]
     TooMany,
 }
 

@@ -67,14 +67,7 @@ pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Re
         Change::RenameMailbox { holder, from, to, now } => {
             work.change_tree(*holder, batch, |tree| tree.rename(from, to, *now).map(|()| None))
         }
-        Change::Subscribe { holder, name, on } => work.change_tree(*holder, batch, |tree| {
-            if *on {
-                tree.subscriptions.insert(name.clone())
-            } else {
-                tree.subscriptions.remove(name)
-            };
-            Ok(None)
-        }),
+        Change::Subscribe { holder, name, on } => work.change_tree(*holder, batch, |tree| tree.subscribe(name, *on).map(|()| None)),
         Change::Deliver(delivery) => deliver(work, delivery, batch),
         Change::Copy { holder, from, to, uids, take } => copy(work, *holder, (*from, *to), uids, *take, batch),
         Change::Store { place, uids, change, flags } => {
@@ -133,6 +126,9 @@ impl Working {
         let mut tree = self.holders.get(&id).cloned().ok_or(Refusal::NoAccount)?;
         let known = tree.next_mailbox;
         change(&mut tree)?;
+        if self.holders.get(&id) == Some(&tree) {
+            return Ok(Outcome::Done);
+        }
         // Creating and renaming may have made several: the levels above come with the one that was asked for.
         for leaf in tree.mailboxes.iter().filter(|leaf| leaf.id.0 >= known) {
             let place = (id, leaf.id);
@@ -268,6 +264,9 @@ fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Res
                 drop_staged(batch, &staged.staging);
             }
             Blob { generation: known.generation + 1, ..known }
+        }
+        (None, DeliveredBody::Staged(staged)) if staged.staged && work.row(Table::Staging, &staged.staging).is_none() => {
+            return Err(Refusal::NoBody);
         }
         (None, DeliveredBody::Staged(staged)) => {
             let (number, last) = &staged.last;

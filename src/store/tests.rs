@@ -262,6 +262,19 @@ async fn a_body_that_came_long_ago_and_was_never_used_is_swept() {
     assert_eq!((rows(Table::Chunks).await, rows(Table::Staging).await), (2, 1));
 }
 
+#[tokio::test]
+async fn a_body_whose_beginning_was_swept_is_refused_and_can_come_again() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    let body = vec![7; CHUNK_BYTES * 2];
+    let late = delivery(&store, &body, vec![inbox]).await;
+    store.sweep(i64::MAX).await.unwrap();
+    let refused = store.commit(Change::Deliver(Box::new(late))).await;
+    assert!(matches!(refused, Err(StoreError::Refused(Refusal::NoBody))));
+    let filed = deliver(&store, &body, inbox).await.unwrap();
+    assert_eq!(read(&store, inbox, filed.uid).await.len(), body.len() + 16);
+}
+
 /// Opens the mailbox anew from its rows, and compares it with the view that grew change by change.
 #[tokio::test]
 async fn a_mailbox_loads_as_it_was_also_after_packing() {
