@@ -62,6 +62,7 @@ pub struct Server {
     bad_commands: u32,
     /// Why the conversation ends after what is being done.
     leaving: Option<Response>,
+    told_to_stop: bool,
 }
 
 /// RFC 3501 §3.
@@ -107,6 +108,7 @@ impl Server {
             login_deadline,
             bad_commands: 0,
             leaving: None,
+            told_to_stop: false,
             config,
         };
         if !server.config.tls_on {
@@ -324,7 +326,8 @@ impl Server {
 
     /// The first time, a message that has begun may be finished; the second time nothing may.
     fn shut_down(&mut self) {
-        let again = self.leaving.replace(Response::GOING_DOWN).is_some();
+        self.leaving = Some(Response::GOING_DOWN);
+        let again = std::mem::replace(&mut self.told_to_stop, true);
         if again && matches!(self.phase, Phase::Message(_) | Phase::MessageEnd(_)) {
             self.close(Some(&Response::GOING_DOWN));
         }
