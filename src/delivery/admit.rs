@@ -89,8 +89,19 @@ pub enum NotAdmitted {
 
 /// Grants a wish, or says why not. What the outcome tells is synced.
 pub async fn admit(store: &Store, actor: &Trust, mailbox: Place, wish: Wish) -> Result<Outcome, NotAdmitted> {
-    let change = change(actor, mailbox, wish)?;
-    Ok(store.commit(change).await?)
+    let body = match &wish {
+        Wish::Append { message, .. } => Some(message.body.clone()),
+        _ => None,
+    };
+    let outcome = match change(actor, mailbox, wish) {
+        Ok(change) => store.commit(change).await.map_err(NotAdmitted::from),
+        Err(refused) => Err(refused),
+    };
+    // What a refused change brought is of no use; after an uncertain one nobody knows.
+    if let (Err(NotAdmitted::Forbidden | NotAdmitted::Store(StoreError::Refused(_))), Some(body)) = (&outcome, body) {
+        store.discard(body).await;
+    }
+    outcome
 }
 
 /// The change that grants a wish, if the actor may have it.

@@ -13,7 +13,7 @@ const NAME_BYTES_MAX: usize = 1_000;
 /// Octets of an Authentication-Results value that are held back until its authserv-id is known; it stands at the front.
 const AUTHSERV_BYTES_MAX: usize = 4_096;
 
-/// Octets of all From fields together. One author's is some fifty; a thousand authors fit.
+/// Octets of all From and Sender fields together. One author's is some fifty; a thousand authors fit.
 const FROM_BYTES_MAX: usize = 64 * 1024;
 
 /// What a filter takes out and adds.
@@ -32,8 +32,10 @@ pub(super) struct Rules {
 pub(super) struct Header {
     /// Received fields: how many servers the message passed.
     pub hops: usize,
-    /// The raw value of each From field; cut when they are too many.
+    /// The raw value of each From field; cut when they and the senders are too many.
     pub from: Vec<Vec<u8>>,
+    /// The raw value of each field that names who else sent it: Sender, Resent-From, Resent-Sender.
+    pub senders: Vec<Vec<u8>>,
     /// Whether they were.
     pub from_is_cut: bool,
 }
@@ -71,6 +73,8 @@ enum Fate {
     Keep,
     /// Kept, and noted down.
     KeepFrom,
+    /// The same.
+    KeepSender,
     Remove,
     /// Held until it is known whose it is.
     Judge,
@@ -170,6 +174,10 @@ impl HeaderFilter {
                 self.header.from.push(Vec::new());
                 Fate::KeepFrom
             }
+            b"sender" | b"resent-from" | b"resent-sender" => {
+                self.header.senders.push(Vec::new());
+                Fate::KeepSender
+            }
             b"received" => {
                 self.header.hops += 1;
                 Fate::Keep
@@ -195,8 +203,8 @@ impl HeaderFilter {
                     self.judge(out);
                 }
             }
-            Fate::KeepFrom => {
-                self.note_from(piece);
+            Fate::KeepFrom | Fate::KeepSender => {
+                self.note(piece);
                 self.give(piece, out);
             }
             Fate::Keep | Fate::NoField => self.give(piece, out),
@@ -207,9 +215,11 @@ impl HeaderFilter {
         piece.len()
     }
 
-    fn note_from(&mut self, piece: &[u8]) {
-        let noted: usize = self.header.from.iter().map(Vec::len).sum();
-        match self.header.from.last_mut() {
+    fn note(&mut self, piece: &[u8]) {
+        let Header { from, senders, .. } = &mut self.header;
+        let noted: usize = from.iter().chain(&*senders).map(Vec::len).sum();
+        let fields = if self.fate == Fate::KeepFrom { from } else { senders };
+        match fields.last_mut() {
             Some(last) if noted + piece.len() <= FROM_BYTES_MAX => last.extend_from_slice(piece),
             _ => self.header.from_is_cut = true,
         }
@@ -320,7 +330,10 @@ mod tests {
     fn what_the_header_says() {
         let message = "Received: a\r\nreceived : b\r\n c\r\nFrom: x\r\n y\r\nFrom:z\r\n\r\nReceived: no\r\nFrom: no\r\n";
         let header = filtered(Rules::default(), &[message.as_bytes()]).1;
-        assert_eq!(header, Header { hops: 2, from: vec![b" x\r\n y\r\n".to_vec(), b"z\r\n".to_vec()], from_is_cut: false });
+        assert_eq!(
+            header,
+            Header { hops: 2, from: vec![b" x\r\n y\r\n".to_vec(), b"z\r\n".to_vec()], from_is_cut: false, senders: Vec::new() }
+        );
         let long = format!("From: {}\r\n\r\n", "x".repeat(FROM_BYTES_MAX + 1));
         assert!(filtered(Rules::default(), &[long.as_bytes()]).1.from_is_cut);
     }

@@ -37,6 +37,8 @@ pub struct Received {
     pub from: Vec<String>,
     /// Whether it has several From fields or one too long to read: then others may see other authors than `from` says.
     pub from_is_unclear: bool,
+    /// The addresses of Sender, Resent-From and Resent-Sender.
+    pub senders: Vec<String>,
     /// How many Received fields it has, ours included.
     pub hops: usize,
 }
@@ -87,10 +89,12 @@ impl Intake {
         let authors: Vec<Address> = said.from.iter().flat_map(|raw| address::list(&header::unfold(raw), AUTHORS_MAX)).collect();
         let from_is_unclear = said.from_is_cut || said.from.len() > 1 || authors.len() + 1 >= AUTHORS_MAX;
         let from = authors.iter().filter_map(written).collect();
+        let senders = said.senders.iter().flat_map(|raw| address::list(&header::unfold(raw), AUTHORS_MAX));
+        let senders = senders.filter_map(|sender| written(&sender)).collect();
         let summary = summary(&scanner.finish());
         // The prefix holds the one that is ours.
         let hops = said.hops + 1;
-        Ok(Received { body: writer.finish(), prefix, return_path_bytes, summary, from, from_is_unclear, hops })
+        Ok(Received { body: writer.finish(), prefix, return_path_bytes, summary, from, from_is_unclear, senders, hops })
     }
 
     /// Forgets what came.

@@ -46,8 +46,8 @@ pub enum NotDelivered {
     /// See [`RECEIVED_HOPS_MAX`].
     #[error("this message has passed more than {RECEIVED_HOPS_MAX} servers: it goes round in circles")]
     Loop,
-    /// RFC 6409 §6.1: its From is not the sender's.
-    #[error("the From of this message, {0}, is not an address of your account; send as an address that you own")]
+    /// RFC 6409 §6.1: its From or Sender is not the account's.
+    #[error("{0}, in From or Sender of this message, is not an address of your account; send as an address that you own")]
     ForeignFrom(String),
     /// RFC 5322 §3.6: an account must say who writes.
     #[error("this message has no From; add one with an address of your account")]
@@ -124,8 +124,11 @@ impl Delivery {
             let body = filing.body.reference();
             filing.queue = Some((id, queued(envelope, &elsewhere, prefix, body, now)));
         }
-        self.store.commit(Change::Deliver(Box::new(filing))).await?;
-        Ok(())
+        let committed = self.store.commit(Change::Deliver(Box::new(filing))).await;
+        if let Err(StoreError::Refused(_)) = &committed {
+            self.store.discard(message.body).await;
+        }
+        committed.map(drop).map_err(NotDelivered::from)
     }
 
     /// Is the message taken, and where does it go?
@@ -152,7 +155,7 @@ impl Delivery {
         if message.from.is_empty() {
             return Err(NotDelivered::NoFrom);
         }
-        for from in &message.from {
+        for from in message.from.iter().chain(&message.senders) {
             let owned = match Address::parse(from) {
                 Some(address) => self.owns(account, &address).await?,
                 None => false,

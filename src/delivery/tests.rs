@@ -146,6 +146,9 @@ async fn an_account_writes_in_its_own_names() {
         ("From: plato@stoa.example, socrates@stoa.example\n\n", false),
         ("From: \"plato@stoa.example\" <x@net.example>\n\n", false),
         ("From: plato@stoa.example\nFrom: x@net.example\n\n", false),
+        ("From: plato@stoa.example\nSender: plato+desk@stoa.example\n\n", true),
+        ("From: plato@stoa.example\nSender: socrates@stoa.example\n\n", false),
+        ("From: plato@stoa.example\nResent-From: socrates@stoa.example\n\n", false),
         ("From: x: plato@stoa.example;\n\n", true),
         ("Subject: nobody\n\n", false),
     ];
