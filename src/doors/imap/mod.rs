@@ -109,6 +109,9 @@ impl Door<Server> for ImapDoor {
 
 impl ImapDoor {
     async fn answer(&mut self, question: Question) -> Answered {
+        if !matches!(question, Question::Authenticate(_)) {
+            self.still_there().await?;
+        }
         match question {
             Question::Authenticate(question) => self.authenticate(question).await,
             Question::Refresh => Ok(self.done()),
@@ -165,6 +168,14 @@ impl ImapDoor {
             tracing::info!(peer = %self.peer.ip(), account, "signed in to IMAP");
         }
         Ok(Answer::Authentication(answer))
+    }
+
+    /// An account that was removed has no rights any more, in however old a conversation.
+    async fn still_there(&self) -> Result<(), Refusal> {
+        match self.services.store.account(self.holder()?).await.map_err(refused)? {
+            Some(_) => Ok(()),
+            None => Err(Refusal { code: Some(RefusalCode::NoPerm), text: "This account was removed".into() }),
+        }
     }
 
     fn actor(&self) -> Result<&Trust, Refusal> {
