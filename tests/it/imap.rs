@@ -47,7 +47,12 @@ impl Response {
 
     /// The first literal.
     pub fn literal(&self) -> Option<&[u8]> {
-        self.untagged.iter().find_map(|line| {
+        self.literals().next()
+    }
+
+    /// The first literal of each untagged response that has one.
+    pub fn literals(&self) -> impl Iterator<Item = &[u8]> {
+        self.untagged.iter().filter_map(|line| {
             let end = line.windows(3).position(|w| w == b"}\r\n")?;
             let start = line[..end].iter().rposition(|byte| *byte == b'{')?;
             let count: usize = std::str::from_utf8(&line[start + 1..end]).ok()?.parse().ok()?;
