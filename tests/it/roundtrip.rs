@@ -85,6 +85,12 @@ fn an_account_sends_to_here_and_elsewhere_in_its_own_name() {
     let wrong = crate::daemon::Account { password: "wrong".into(), ..plato.clone() };
     assert_eq!(smtp.auth_plain(&wrong).unwrap().code, 535);
     smtp.auth_plain(&plato).unwrap().wants(235).unwrap();
+    let letter = b"From: plato@stoa.localhost\r\nDate: Wed, 5 Jun 2024 09:00:00 +0200\r\nMessage-ID: <s@stoa.localhost>\r\n\r\nUnder TLS at once.\r\n";
+    smtp.deliver("plato@stoa.localhost", &["socrates@stoa.localhost"], letter).unwrap();
+    let read = newest(&mut imap, "INBOX");
+    let text = String::from_utf8_lossy(&read);
+    assert!(text.starts_with("Return-Path: <plato@stoa.localhost>\r\nReceived: by ") && read.ends_with(letter), "{text}");
+    assert!(!text.contains("127.0.0.1") && !text.contains("client.example"), "where an account's user is, is nobody's business: {text}");
     daemon.stop();
 }
 
@@ -135,8 +141,13 @@ fn messages_are_filed_copied_moved_marked_and_removed() {
     one.append("Dialogues/Early", &message("number 5", "text")).unwrap().wants("OK").unwrap();
     let exists = (0..5).find_map(|_| Some(two.line().unwrap()).filter(|line| line == b"* 5 EXISTS"));
     assert!(exists.is_some(), "new mail is told while idling");
+    one.ok("STORE 5 +FLAGS.SILENT (\\Deleted)").unwrap();
+    one.ok("UID EXPUNGE 5").unwrap();
+    let expunge = (0..5).find_map(|_| Some(two.line().unwrap()).filter(|line| line == b"* 5 EXPUNGE"));
+    assert!(expunge.is_some(), "a removal is told while idling");
     two.send_raw(b"DONE\r\n").unwrap();
     two.response(&idle).unwrap().wants("OK").unwrap();
+    one.append("Dialogues/Early", &message("number 6", "text")).unwrap().wants("OK").unwrap();
 
     let copied = one.ok("COPY 1:2 Archive").unwrap();
     assert!(copied.text.contains("[COPYUID ") && copied.text.contains(" 1:2 1:2]"), "{}", copied.text);
@@ -146,7 +157,7 @@ fn messages_are_filed_copied_moved_marked_and_removed() {
     one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").unwrap();
     assert!(one.ok("EXPUNGE").unwrap().lines().contains(&"1 EXPUNGE".to_owned()));
     let search = one.ok("UID SEARCH ALL").unwrap();
-    assert!(search.lines().contains(&"SEARCH 2 4 5".to_owned()), "{:?}", search.lines());
+    assert!(search.lines().contains(&"SEARCH 2 4 6".to_owned()), "{:?}", search.lines());
     let search = one.ok("SEARCH KEYWORD $Loved SUBJECT \"NUMBER 2\"").unwrap();
     assert!(search.lines().contains(&"SEARCH 1".to_owned()), "{:?}", search.lines());
     let gone = two.ok("NOOP").unwrap();
