@@ -12,6 +12,7 @@ use crate::store::engine::rocksdb::RocksConfig;
 use anyhow::Context;
 pub use problems::{Problem, Problems};
 use serde::Deserialize;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::Table;
@@ -152,8 +153,7 @@ pub enum LogLevel {
 impl Config {
     /// Reads a file; its problems are an error that lists them all.
     pub fn read(file: &Path) -> anyhow::Result<Config> {
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read the configuration {}: `stoa init` makes one", file.display()))?;
+        let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
         let mut config = Config::parse(&text).with_context(|| format!("the configuration {} is wrong", file.display()))?;
         config.resolve(file.parent().unwrap_or(Path::new(".")));
         Ok(config)
@@ -191,6 +191,15 @@ impl Config {
     pub fn primary_domain(&self) -> &str {
         self.domains.first().map_or("", String::as_str)
     }
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> anyhow::Error {
+    let way_out = match error.kind() {
+        ErrorKind::NotFound => "there is none; `stoa init` makes one, or name its place with --dir DIR or --config FILE".to_owned(),
+        ErrorKind::PermissionDenied => "run this as the user that owns it, such as with sudo -u".to_owned(),
+        _ => error.to_string(),
+    };
+    anyhow::anyhow!("cannot read the configuration {}: {way_out}", file.display())
 }
 
 /// Keys of `over` win; tables are merged.

@@ -10,6 +10,9 @@ use std::ops::RangeInclusive;
 use stoa_smtp::Address;
 use toml::{Table, Value};
 
+/// Keys that take one of a few words.
+const WORDS: [(&str, &[&str]); 2] = [("log.format", &["text", "json"]), ("log.level", &["error", "warn", "info", "debug", "trace"])];
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem(String);
@@ -42,7 +45,7 @@ impl Problems {
         Problems(vec![Problem(format!("line {line}: {}", error.message()))])
     }
 
-    /// A value of the right kind that says nothing we know.
+    /// A value of the right kind that says nothing we know; what is wrong with a word is found before.
     pub(super) fn meaning(error: &toml::de::Error) -> Problems {
         // The second line of what is displayed names the key.
         let shown = error.to_string();
@@ -78,6 +81,10 @@ impl Problems {
             self.add(key, value, "this must not be negative");
         } else if value.as_array().is_some_and(|list| list.iter().any(|item| !item.is_str())) {
             self.add(key, value, format_args!("this must be {}", kind(default)));
+        } else if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == key) {
+            if !value.as_str().is_some_and(|word| words.contains(&word)) {
+                self.add(key, value, format_args!("this must be {}", choice(words)));
+            }
         } else if key.starts_with("listen.") {
             let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
             for text in texts.filter(|text| text.parse::<SocketAddr>().is_err()) {
@@ -143,6 +150,14 @@ fn kind(default: &Value) -> &'static str {
         Value::Boolean(_) => "true or false",
         Value::Float(_) => "a number",
         Value::Datetime(_) => "a date",
+    }
+}
+
+fn choice(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    match words.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => words.concat(),
     }
 }
 

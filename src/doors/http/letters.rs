@@ -91,7 +91,18 @@ fn preview(part: &Part, head: &[u8]) -> String {
     let text = charset::decode(&name, &bytes);
     let own = text.lines().filter(|line| !line.starts_with('>'));
     let spoken: Vec<&str> = own.flat_map(str::split_whitespace).collect();
-    spoken.join(" ").chars().filter(|c| !c.is_control()).take(PREVIEW_CHARS_MAX).collect()
+    shortened(spoken.join(" ").chars().filter(|c| !c.is_control()))
+}
+
+/// At most [`PREVIEW_CHARS_MAX`], and a sign if there was more.
+fn shortened(mut text: impl Iterator<Item = char>) -> String {
+    let mut kept: String = text.by_ref().take(PREVIEW_CHARS_MAX).collect();
+    if text.next().is_some() {
+        kept.pop();
+        kept.truncate(kept.trim_end().len());
+        kept.push('…');
+    }
+    kept
 }
 
 /// A range of the message, as far as it was read.
@@ -137,5 +148,8 @@ mod tests {
     fn a_message_that_goes_on_is_shown_as_far_as_it_was_read() {
         let line = shown(&format!("From: a@b\n\n{}", "word ".repeat(2000)));
         assert_eq!(line.preview.chars().count(), PREVIEW_CHARS_MAX);
+        assert!(line.preview.ends_with("word…"), "{}", line.preview);
+        let whole = "x".repeat(PREVIEW_CHARS_MAX);
+        assert_eq!(shown(&format!("From: a@b\n\n{whole}\n")).preview, whole);
     }
 }
