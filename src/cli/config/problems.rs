@@ -165,7 +165,8 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The same grammar that SMTP takes in an address; an address literal is not a name.
+/// The same grammar that SMTP takes in an address; an IP address is not a name, with brackets or without (RFC 1123 §2.1).
 pub(crate) fn is_domain(text: &str) -> bool {
-    !text.starts_with('[') && Address::parse(&format!("a@{text}")).is_some()
+    let last_is_number = text.rsplit('.').next().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    !text.starts_with('[') && !last_is_number && Address::parse(&format!("a@{text}")).is_some()
 }

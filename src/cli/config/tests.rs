@@ -61,6 +61,7 @@ fn what_is_wrong_names_key_value_and_what_is_allowed() {
         ("hostname = 'mail example'", &["hostname = \"mail example\""]),
         ("domains = []", &["domains = []", "[\"example.org\"]"]),
         ("domains = ['example.org', 'exam ple']", &["domains = \"exam ple\"", "not a domain"]),
+        ("domains = ['192.0.2.1']", &["domains = \"192.0.2.1\"", "not a domain"]),
         ("domains = 'example.org'", &["domains = \"example.org\"", "a list of texts"]),
         ("domains = [1]", &["domains = [1]", "a list of texts"]),
         ("host = 'x'", &["host: there is no such key", "hostname"]),
@@ -97,4 +98,15 @@ fn all_that_is_wrong_is_said_at_once() {
     let message = refused("host = 1\ndomains = 2\n[log]\nlevel = 3\ncolour = 4\n");
     assert_eq!(message.lines().count(), 4, "{message}");
     assert_eq!(refused("").lines().count(), 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_a_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = Config::read(&dir.path().join(FILE_NAME)).unwrap_err().to_string();
+    assert!(missing.contains("stoa.toml") && missing.contains("`stoa init` makes one"), "{missing}");
+    let directory = Config::read(dir.path()).unwrap_err().to_string();
+    assert!(!directory.contains("stoa init"), "{directory}");
+    let forbidden = unreadable(dir.path(), &ErrorKind::PermissionDenied.into()).to_string();
+    assert!(forbidden.contains("sudo -u"), "{forbidden}");
 }
