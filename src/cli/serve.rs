@@ -22,8 +22,6 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     server.beside(answering);
     server.beside(queue::watch_over(server.store().clone(), server.told_to_stop()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hostname = config.hostname, data = %home.path().display(), "serving");
-    // Who reads the log must not learn from a correspondent that nothing came.
-    tracing::warn!("mail to other hosts is accepted and kept in the queue: this version does not deliver it yet");
     server.run().await?;
     tracing::info!("stopped");
     Ok(())
