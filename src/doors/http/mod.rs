@@ -29,7 +29,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -135,8 +135,20 @@ pub async fn serve(routes: Router, connection: Connection, mut shutdown: watch::
             }
         }
     };
-    // Whatever hyper complains of, the peer did: it reset, timed out or spoke something else.
-    ended.map_or_else(|error| Ended::Broken(io::Error::other(error)), |()| Ended::Closed)
+    ended.map_or_else(because, |()| Ended::Closed)
+}
+
+/// Whatever hyper complains of, the peer did: it went away, timed out or spoke something else. Browsers go away without a word.
+fn because(error: Box<dyn std::error::Error + Send + Sync>) -> Ended {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+    while let Some(found) = cause {
+        let kind = found.downcast_ref().map(io::Error::kind);
+        if matches!(kind, Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected)) {
+            return Ended::PeerGone;
+        }
+        cause = found.source();
+    }
+    Ended::Broken(io::Error::other(error))
 }
 
 async fn answer(routes: Router, peer: Peer, mut request: Request) -> Result<Response, Infallible> {

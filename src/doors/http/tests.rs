@@ -201,3 +201,9 @@ async fn a_waiting_connection_ends_when_the_server_stops() {
     assert!(rest.ends_with(stoa_webapp::STYLES.as_bytes()), "what was asked for is still sent");
     assert!(matches!(served.await.unwrap(), Ended::Closed));
 }
+
+#[test]
+fn a_peer_that_went_away_is_no_broken_connection() {
+    assert!(matches!(because(std::io::Error::from(ErrorKind::ConnectionReset).into()), Ended::PeerGone));
+    assert!(matches!(because("this is not HTTP".into()), Ended::Broken(_)));
+}
