@@ -193,7 +193,12 @@ impl Server {
 
     /// The port where a service listens first, if it does.
     pub(super) fn port(&self, service: Service) -> Option<u16> {
-        self.listening.iter().find(|(other, _)| *other == service).map(|(_, listening)| listening.address.port())
+        self.ports(service).next()
+    }
+
+    /// Every port where a service listens, in the order of the configuration.
+    pub(super) fn ports(&self, service: Service) -> impl Iterator<Item = u16> {
+        self.listening.iter().filter(move |(other, _)| *other == service).map(|(_, listening)| listening.address.port())
     }
 
     /// Mail services as mail programs have to know them, the preferred way first.
@@ -267,9 +272,14 @@ impl Port {
         }
     }
 
-    async fn lead(self, stream: TcpStream, peer: SocketAddr) -> Ended {
+    async fn lead(mut self, stream: TcpStream, peer: SocketAddr) -> Ended {
         let connection = if self.service.begins_with_tls() {
-            match Connection::tls(stream, peer, &self.tls, Patience::default()).await {
+            let greeted = tokio::select! {
+                greeted = Connection::tls(stream, peer, &self.tls, Patience::default()) => greeted,
+                // Nothing was begun that could be finished.
+                _ = self.shutdown.wait_for(|down| *down) => return Ended::Closed,
+            };
+            match greeted {
                 Ok(connection) => connection,
                 Err(error) => return Ended::NoTls(error),
             }

@@ -40,6 +40,11 @@ const SHUTDOWN_SECONDS: u64 = 3;
 /// The highest of the registered ports that the base is added to is 993; ManageSieve will be at 4190.
 const PORT_BASE_MAX: u16 = 60_000;
 
+/// Registered ports that browsers do not open (Fetch standard, "port blocking"): the default base makes one of them.
+const NOT_FOR_BROWSERS: [u16; 5] = [1720, 4190, 6000, 6697, 10080];
+/// Added to the base for a port that browsers open.
+const HTTP_FOR_BROWSERS: u16 = 8080;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Where its mail is kept, also for the next time [default: stoa-demo in ~/.local/share]
@@ -117,7 +122,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     sample::file_all(&store, &people, &dir.join("sample-mail-filed")).await?;
     let server = start(&config, &home, store, owner).await.map_err(|error| suggest(error, arguments.port_base))?;
     let ready = ready(&server, files.ca, people);
-    show::greet(&ready, &dir);
+    show::greet(&ready, server.ports(Service::Http).last().unwrap_or_default(), &dir);
     if let Some(file) = &arguments.ready_file {
         secrets::write(file, &serde_json::to_vec_pretty(&ready)?)?;
     }
@@ -135,6 +140,11 @@ fn configuration(base: PortBase, dir: &Path) -> anyhow::Result<Config> {
     config.listen.imap = at(Service::Imap);
     config.listen.imaps = at(Service::Imaps);
     config.listen.http = at(Service::Http);
+    if let PortBase::Add(base) = base
+        && NOT_FOR_BROWSERS.contains(&(base + Service::Http.port()))
+    {
+        config.listen.http.push(SocketAddr::new(HOST, base + HTTP_FOR_BROWSERS));
+    }
     config.listen.https = at(Service::Https);
     Ok(config)
 }
@@ -218,6 +228,9 @@ mod tests {
         let config = configuration("10000".parse().unwrap(), Path::new("/x")).unwrap();
         let ports: Vec<u16> = Service::ALL.iter().map(|service| service.addresses(&config)[0].port()).collect();
         assert_eq!(ports, [10025, 10587, 10465, 10143, 10993, 10080, 10443]);
+        assert_eq!(config.listen.http, ["127.0.0.1:10080".parse().unwrap(), "127.0.0.1:18080".parse().unwrap()]);
+        let others = configuration("20000".parse().unwrap(), Path::new("/x")).unwrap();
+        assert_eq!(others.listen.http, ["127.0.0.1:20080".parse().unwrap()]);
         let auto = configuration("auto".parse().unwrap(), Path::new("/x")).unwrap();
         assert!(Service::ALL.iter().all(|service| service.addresses(&auto)[0] == "127.0.0.1:0".parse().unwrap()));
         for bad in ["", "-1", "60001", "any"] {

@@ -5,11 +5,11 @@ use super::{HOST_NAME, PEOPLE, Ready};
 use std::path::Path;
 
 /// Shows it all on standard output.
-pub(super) fn greet(ready: &Ready, dir: &Path) {
-    say(&text(ready, dir));
+pub(super) fn greet(ready: &Ready, page_port: u16, dir: &Path) {
+    say(&text(ready, page_port, dir));
 }
 
-fn text(ready: &Ready, dir: &Path) -> String {
+fn text(ready: &Ready, page_port: u16, dir: &Path) -> String {
     let port = |name: &str| ready.ports.get(name).copied().unwrap_or_default();
     let people: Vec<String> = ready.accounts.iter().map(|person| format!("  {:<24}  {}", person.address, person.password)).collect();
     let password = ready.accounts.first().map_or("", |person| person.password.as_str());
@@ -19,7 +19,7 @@ fn text(ready: &Ready, dir: &Path) -> String {
         "\
 Stoa's demo runs on this computer; nothing leaves it.
 
-Look at          http://{HOST_NAME}:{http}/demo
+Look at          http://{HOST_NAME}:{page_port}/demo
 
 Accounts and passwords
 {people}
@@ -40,7 +40,6 @@ Send a letter from a terminal, then read it as its recipient
 Its mail is kept for the next time in
   {dir}
 Delete that directory to be rid of all of it. Stop with Ctrl-C.",
-        http = port("http"),
         imaps = port("imaps"),
         imap = port("imap"),
         submissions = port("submissions"),
