@@ -204,6 +204,6 @@ async fn a_waiting_connection_ends_when_the_server_stops() {
 
 #[test]
 fn a_peer_that_went_away_is_no_broken_connection() {
-    assert!(matches!(because(std::io::Error::from(ErrorKind::ConnectionReset).into()), Ended::PeerGone));
+    assert!(matches!(because(io::Error::from(ErrorKind::ConnectionReset).into()), Ended::PeerGone));
     assert!(matches!(because("this is not HTTP".into()), Ended::Broken(_)));
 }
