@@ -8,7 +8,7 @@ import ssl
 import sys
 
 ready = json.load(open(sys.argv[1]))
-ports, host = ready["ports"], "localhost"
+ports, host = ready["ports"], ready["host"]
 tls = ssl.create_default_context(cafile=ready["ca_file"])
 socrates, plato = (next(a for a in ready["accounts"] if a["address"].startswith(name)) for name in ("socrates@", "plato@"))
 

@@ -42,19 +42,19 @@ fn curl_sends_and_reads() {
         .unwrap();
     let user = |name| format!("{}:{}", daemon.account(name).address, daemon.account(name).password);
     let ports = &daemon.ready.ports;
-    let submission = format!("smtp://localhost:{}", ports.submission);
+    let submission = format!("smtp://127.0.0.1:{}", ports.submission);
     let sender = user("socrates");
     let envelope =
         ["--mail-from", "socrates@stoa.localhost", "--mail-rcpt", "plato@stoa.localhost", "--upload-file", letter.to_str().unwrap()];
     curl(&daemon, &[&["--ssl-reqd", "--user", &sender, "--url", &submission], &envelope[..]].concat());
-    let newest = format!("imaps://localhost:{}/INBOX;MAILINDEX=*", ports.imaps);
+    let newest = format!("imaps://127.0.0.1:{}/INBOX;MAILINDEX=*", ports.imaps);
     let read = curl(&daemon, &["--user", &user("plato"), &newest]);
     assert!(read.contains("Subject: By curl\r\n") && read.ends_with("\r\n\r\nHow is Syracuse?\r\n"), "{read}");
     assert!(read.contains("Message-ID: <") && read.contains("Date: "), "curl leaves it to the server to add them: {read}");
-    let starttls = format!("imap://localhost:{}", ports.imap);
+    let starttls = format!("imap://127.0.0.1:{}", ports.imap);
     let listed = curl(&daemon, &["--ssl-reqd", "--user", &user("plato"), &starttls]);
     assert!(listed.contains("INBOX") && listed.contains("\\Drafts"), "{listed}");
-    let front = curl(&daemon, &[&format!("https://localhost:{}/", ports.https)]);
+    let front = curl(&daemon, &[&format!("https://127.0.0.1:{}/", ports.https)]);
     assert!(front.contains("stoa.localhost"));
     daemon.stop();
 }
