@@ -9,6 +9,8 @@ pub mod smtp;
 use crate::delivery::Delivery;
 use crate::store::{Store, StoreError};
 use crate::trust::{Logins, Trust};
+use std::net::IpAddr;
+use stoa_sasl::Question;
 
 /// What every door serves from.
 pub struct Services {
@@ -23,6 +25,18 @@ pub struct Services {
 }
 
 impl Services {
+    /// Asks whether a login is right; a wrong one is logged with all that is needed to keep its sender out.
+    async fn sign_in(&self, question: Question, peer: IpAddr, service: &str) -> stoa_sasl::Answer {
+        let login = match &question {
+            Question::Password { login, .. } | Question::ScramParameters { login } | Question::ScramProof { login, .. } => login.clone(),
+        };
+        let answer = self.logins.answer(question).await;
+        if answer == stoa_sasl::Answer::Denied {
+            tracing::info!(%peer, service, login, "refused a login");
+        }
+        answer
+    }
+
     /// What an account that was just granted may do; nothing, if it was removed meanwhile.
     async fn account(&self, address: &str) -> Result<Option<Trust>, StoreError> {
         let Some(holder) = self.store.find_address(address).await? else { return Ok(None) };

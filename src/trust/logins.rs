@@ -44,16 +44,8 @@ impl Logins {
 
     /// Answers an exchange. The granted account is its canonical address.
     pub async fn answer(&self, question: Question) -> Answer {
-        let login = match &question {
-            Question::Password { login, .. } | Question::ScramParameters { login } | Question::ScramProof { login, .. } => login.clone(),
-        };
         match self.find_out(question).await {
-            Ok(answer) => {
-                if answer == Answer::Denied {
-                    tracing::info!(login, "refused a login");
-                }
-                answer
-            }
+            Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(%error, "cannot look up a login");
                 Answer::Unavailable

@@ -162,7 +162,7 @@ impl ImapDoor {
     }
 
     async fn authenticate(&mut self, question: stoa_sasl::Question) -> Answered {
-        let answer = self.services.logins.answer(question).await;
+        let answer = self.services.sign_in(question, self.peer.ip(), "imap").await;
         if let stoa_sasl::Answer::Granted { account } | stoa_sasl::Answer::ScramGranted { account, .. } = &answer {
             self.account = self.services.account(account).await.map_err(|error| unavailable(&error))?;
             tracing::info!(peer = %self.peer.ip(), account, "signed in to IMAP");

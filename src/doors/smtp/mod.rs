@@ -14,6 +14,7 @@ use crate::trust::Trust;
 use refusals::{Refused, failed, not_delivered};
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use stoa_smtp::{Address, Answer, Client, Config, Envelope, Question, Reply, ReversePath, Role, Server};
@@ -47,12 +48,13 @@ pub async fn serve(
         data_seconds: DATA_SECONDS,
         bad_commands_max: BAD_COMMANDS_MAX,
     };
-    let door = SmtpDoor { services, account: None, message: None };
+    let door = SmtpDoor { peer: config.peer, services, account: None, message: None };
     drive(Server::new(config, Instant::now()), door, connection, shutdown, Patience::default()).await
 }
 
 struct SmtpDoor {
     services: Arc<Services>,
+    peer: IpAddr,
     account: Option<Trust>,
     message: Option<Message>,
 }
@@ -102,7 +104,7 @@ impl Door<Server> for SmtpDoor {
 
 impl SmtpDoor {
     async fn authenticate(&mut self, question: stoa_sasl::Question) -> Result<Answer, Refused> {
-        let answer = self.services.logins.answer(question).await;
+        let answer = self.services.sign_in(question, self.peer, "submission").await;
         if let stoa_sasl::Answer::Granted { account } | stoa_sasl::Answer::ScramGranted { account, .. } = &answer {
             self.account = self.services.account(account).await.map_err(failed)?;
         }

@@ -55,10 +55,10 @@ pub enum Committed {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Another process has it open.
-    #[error("the data directory {0} is in use by another process: stop that first, or use another --dir")]
+    #[error("{0} is in use by another process, probably a running server: stop that first, or use another --dir")]
     InUse(PathBuf),
     /// Not ours, not allowed, or broken.
-    #[error("the data directory {path} cannot be opened: {reason}")]
+    #[error("{path} cannot be opened: {reason}")]
     Unreadable {
         /// Which.
         path: PathBuf,
