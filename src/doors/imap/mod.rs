@@ -6,6 +6,8 @@
 
 mod refusals;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use super::Services;
