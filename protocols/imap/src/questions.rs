@@ -7,7 +7,7 @@ use crate::{fetch, search};
 use std::sync::Arc;
 use stoa_mailbox::{FlagChange, FlagNames, Numbering, Uid, UidSet, View};
 
-/// What a conversation asks. Every question but the first two needs an authenticated account.
+/// What a conversation asks. Every question but the first needs an authenticated account.
 #[derive(Debug, Clone)]
 pub enum Question {
     /// Answered with [`Answer::Authentication`].
