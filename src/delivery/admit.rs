@@ -7,7 +7,7 @@
 use super::Received;
 use crate::store::{Change, Delivery as Filing, Outcome, Place, Store, StoreError};
 use crate::trust::Trust;
-use stoa_mailbox::{FlagChange, FlagNames, UidSet};
+use stoa_mailbox::{FlagChange, FlagNames, ModSeq, UidSet};
 
 /// What an actor may do with a mailbox: the rights of RFC 4314 §2.1 that have a meaning here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub enum Wish {
         change: FlagChange,
         /// Which flags.
         flags: FlagNames,
+        /// Only where nothing changed after this.
+        unchanged_since: Option<ModSeq>,
     },
     /// Remove what is marked `\Deleted`.
     Expunge {
@@ -87,13 +89,13 @@ pub enum NotAdmitted {
     Store(#[from] StoreError),
 }
 
-/// Grants a wish, or says why not. What the outcome tells is synced.
-pub async fn admit(store: &Store, actor: &Trust, mailbox: Place, wish: Wish) -> Result<Outcome, NotAdmitted> {
+/// Grants a wish at this moment, in seconds since 1970, or says why not. What the outcome tells is synced.
+pub async fn admit(store: &Store, actor: &Trust, mailbox: Place, wish: Wish, now: i64) -> Result<Outcome, NotAdmitted> {
     let body = match &wish {
         Wish::Append { message, .. } => Some(message.body.clone()),
         _ => None,
     };
-    let outcome = match change(actor, mailbox, wish) {
+    let outcome = match change(actor, mailbox, wish, now) {
         Ok(change) => store.commit(change).await.map_err(NotAdmitted::from),
         Err(refused) => Err(refused),
     };
@@ -105,23 +107,23 @@ pub async fn admit(store: &Store, actor: &Trust, mailbox: Place, wish: Wish) -> 
 }
 
 /// The change that grants a wish, if the actor may have it.
-fn change(actor: &Trust, mailbox: Place, wish: Wish) -> Result<Change, NotAdmitted> {
+fn change(actor: &Trust, mailbox: Place, wish: Wish, now: i64) -> Result<Change, NotAdmitted> {
     let here = rights(actor, mailbox);
     match wish {
         Wish::Append { message, flags, received } => {
             allowed(here.insert)?;
-            Ok(Change::Deliver(Box::new(Filing { mailboxes: vec![mailbox], flags, received, ..message.filing(actor) })))
+            Ok(Change::Deliver(Box::new(Filing { mailboxes: vec![mailbox], flags, received, now, ..message.filing(actor) })))
         }
         Wish::Copy { uids, to, take } => {
             allowed(here.read && rights(actor, to).insert && (here.expunge || !take))?;
             if to.0 != mailbox.0 {
                 return Err(NotAdmitted::OtherHolder);
             }
-            Ok(Change::Copy { holder: mailbox.0, from: mailbox.1, to: to.1, uids, take })
+            Ok(Change::Copy { holder: mailbox.0, from: mailbox.1, to: to.1, uids, take, now })
         }
-        Wish::Flag { uids, change, flags } => {
+        Wish::Flag { uids, change, flags, unchanged_since } => {
             allowed(here.write)?;
-            Ok(Change::Store { place: mailbox, uids, change, flags })
+            Ok(Change::Store { place: mailbox, uids, change, flags, unchanged_since })
         }
         Wish::Expunge { uids } => {
             allowed(here.expunge)?;

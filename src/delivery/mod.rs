@@ -117,7 +117,7 @@ impl Delivery {
                 return Err(reason);
             }
         };
-        let mut filing = Filing { received: now, mailboxes, ..message.filing(trust) };
+        let mut filing = Filing { received: now, now, mailboxes, ..message.filing(trust) };
         if !elsewhere.is_empty() {
             // Return-Path is for the last server (RFC 5321 §4.4), which is another one here.
             let prefix = message.prefix.slice(message.return_path_bytes..);

@@ -246,15 +246,15 @@ async fn nobody_touches_a_mailbox_of_somebody_else() {
     let message = async || received(&house.delivery, &envelope("a@b.example", &[]), "x: y\n\n").await;
     let (all, flags) = (UidSet::from_ranges([1..=9]), FlagNames::default());
     let append = async || Wish::Append { message: Box::new(message().await), flags: flags.clone(), received: 1 };
-    admit(&house.store, &plato, mine, append().await).await.unwrap();
+    admit(&house.store, &plato, mine, append().await, 7).await.unwrap();
     let copy = |to, take| Wish::Copy { uids: all.clone(), to, take };
-    let flag = Wish::Flag { uids: all.clone(), change: FlagChange::Add, flags: flags.clone() };
+    let flag = Wish::Flag { uids: all.clone(), change: FlagChange::Add, flags: flags.clone(), unchanged_since: None };
     for (place, wish) in
         [(his, append().await), (his, copy(mine, false)), (mine, copy(his, true)), (his, flag), (his, Wish::Expunge { uids: None })]
     {
         let shown = format!("{wish:?}");
-        assert!(matches!(admit(&house.store, &plato, place, wish).await, Err(NotAdmitted::Forbidden)), "{shown}");
-        assert!(matches!(admit(&house.store, &Trust::of_stranger(), mine, copy(mine, true)).await, Err(NotAdmitted::Forbidden)));
+        assert!(matches!(admit(&house.store, &plato, place, wish, 7).await, Err(NotAdmitted::Forbidden)), "{shown}");
+        assert!(matches!(admit(&house.store, &Trust::of_stranger(), mine, copy(mine, true), 7).await, Err(NotAdmitted::Forbidden)));
     }
     assert_eq!(
         (contents(&house.store, house.plato, "INBOX").await.len(), contents(&house.store, house.socrates, "INBOX").await.len()),

@@ -46,6 +46,7 @@ impl Route for Outside {
         let summary = summarize(&self.store.body(prefix.clone(), &message.body).await?).await?;
         let filing = Delivery {
             received: message.accepted,
+            now: message.accepted,
             mailboxes: vec![(self.holder, mailbox)],
             dequeue: Some(id),
             ..Delivery::of(DeliveredBody::Stored(message.body), prefix, summary, Trust::of_stranger().to_bytes())

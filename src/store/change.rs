@@ -8,7 +8,7 @@ use super::mailbox_log::Place;
 use super::outbound::Queued;
 use super::{HolderId, MailboxId, NameProblem};
 use bytes::Bytes;
-use stoa_mailbox::{FlagChange, FlagNames, Uid, UidSet};
+use stoa_mailbox::{FlagChange, FlagNames, ModSeq, Uid, UidSet};
 
 /// One atomic change of the store, prepared by whoever wants it. Times are seconds since 1970.
 #[derive(Debug, Clone)]
@@ -33,9 +33,9 @@ pub enum Change {
     /// A message for any number of mailboxes and for other hosts.
     Deliver(Box<Delivery>),
     /// RFC 9051 §6.4.7, or §6.4.8 with `take`.
-    Copy { holder: HolderId, from: MailboxId, to: MailboxId, uids: UidSet, take: bool },
-    /// RFC 9051 §6.4.6.
-    Store { place: Place, uids: UidSet, change: FlagChange, flags: FlagNames },
+    Copy { holder: HolderId, from: MailboxId, to: MailboxId, uids: UidSet, take: bool, now: i64 },
+    /// RFC 9051 §6.4.6; leaves out messages that changed after `unchanged_since` (RFC 7162 §3.1.3).
+    Store { place: Place, uids: UidSet, change: FlagChange, flags: FlagNames, unchanged_since: Option<ModSeq> },
     /// Removes the messages of `uids`, or all, that are marked `\Deleted`.
     Expunge { place: Place, uids: Option<UidSet> },
     /// A session was shown the messages below `uid_next` as `\Recent`.
@@ -78,7 +78,7 @@ impl Delivery {
     /// A message that goes nowhere yet.
     pub fn of(body: DeliveredBody, prefix: Bytes, summary: Bytes, trust: Bytes) -> Self {
         let (mailboxes, flags) = (Vec::new(), FlagNames::default());
-        Self { body, prefix, summary, trust, received: 0, mailboxes, flags, queue: None, dequeue: None }
+        Self { body, prefix, summary, trust, received: 0, now: 0, mailboxes, flags, queue: None, dequeue: None }
     }
 }
 
@@ -95,6 +95,8 @@ pub struct Delivery {
     pub trust: Bytes,
     /// INTERNALDATE.
     pub received: i64,
+    /// When it is filed.
+    pub now: i64,
     /// Where it goes.
     pub mailboxes: Vec<Place>,
     /// With which flags.
@@ -117,6 +119,8 @@ pub enum Outcome {
     Filed(Vec<Filed>),
     /// The messages copied and their copies, in the same order.
     Copied { uid_validity: u32, from: Vec<Uid>, to: Vec<Uid> },
+    /// The messages that a STORE left alone, since they had changed.
+    Stored { modified: UidSet },
     /// How many messages were reclaimed, and whether there may be more.
     Reclaimed { messages: usize, more: bool },
 }

@@ -157,6 +157,15 @@ impl Mailbox {
     }
 }
 
+/// The UIDs that changes after `since` took out.
+pub(super) async fn vanished(engine: &dyn Engine, place: Place, since: ModSeq) -> Result<UidSet> {
+    let mut ranges = Vec::new();
+    for (_, row) in all(engine, Table::Vanished, place, keys::change(place.0, place.1, since.saturating_add(1))).await? {
+        ranges.extend(set_from_record(&Reader::parse(&row, 1)?)?.ranges());
+    }
+    Ok(UidSet::from_ranges(ranges))
+}
+
 /// All rows of a mailbox's table from `start` on.
 async fn all(engine: &dyn Engine, table: Table, place: Place, start: Vec<u8>) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>> {
     super::range_all(engine, table, start, &keys::after(&keys::mailbox(place.0, place.1)), PAGE).await
@@ -172,7 +181,8 @@ fn set_from_record(record: &Reader<'_>) -> Result<UidSet, RecordError> {
     Ok(UidSet::from_ranges(ranges.into_iter().map(|n| (n >> 32) as Uid..=n as Uid)))
 }
 
-/// Entries one after another, 40 bytes each, big-endian; the engine compresses them.
+/// Field 2: entries one after another, 44 bytes each, big-endian; the engine compresses them. Field 1 is the same
+/// without the last four, as it was before there was a SAVEDATE.
 fn entries_to_bytes(entries: &[Entry]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(entries.len() * ENTRY_BYTES);
     for e in entries {
@@ -182,22 +192,28 @@ fn entries_to_bytes(entries: &[Entry]) -> Vec<u8> {
         packed.extend_from_slice(&e.modseq.to_be_bytes());
         packed.extend_from_slice(&e.flags.bits().to_be_bytes());
         packed.extend_from_slice(&e.received.to_be_bytes());
+        packed.extend_from_slice(&e.saved.to_be_bytes());
     }
-    Writer::new(1).bytes(1, &packed).finish()
+    Writer::new(1).bytes(2, &packed).finish()
 }
 
-const ENTRY_BYTES: usize = 40;
+const OLD_ENTRY_BYTES: usize = 40;
+const ENTRY_BYTES: usize = OLD_ENTRY_BYTES + 4;
 
 fn entries_from_bytes(bytes: &[u8], entries: &mut Vec<Entry>) -> Result<(), RecordError> {
     let record = Reader::parse(bytes, 1)?;
-    let packed = record.bytes(1)?.unwrap_or_default();
+    let packed = record.bytes(2)?.unwrap_or_default();
     for chunk in packed.as_chunks::<ENTRY_BYTES>().0 {
-        entries.push(entry_from_bytes(chunk));
+        let [old @ .., a, b, c, d] = chunk;
+        entries.push(Entry { saved: u32::from_be_bytes([*a, *b, *c, *d]), ..entry_from_bytes(old) });
     }
+    let old = record.bytes(1)?.unwrap_or_default();
+    entries.extend(old.as_chunks().0.iter().map(entry_from_bytes));
     Ok(())
 }
 
-fn entry_from_bytes(chunk: &[u8; ENTRY_BYTES]) -> Entry {
+/// Without its SAVEDATE.
+fn entry_from_bytes(chunk: &[u8; OLD_ENTRY_BYTES]) -> Entry {
     let u32_at = |at: usize| u32::from_be_bytes([chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]);
     let u64_at = |at: usize| u64::from(u32_at(at)) << 32 | u64::from(u32_at(at + 4));
     Entry {
@@ -207,6 +223,7 @@ fn entry_from_bytes(chunk: &[u8; ENTRY_BYTES]) -> Entry {
         modseq: u64_at(16),
         flags: Flags::from_bits(u64_at(24)),
         received: u64_at(32) as i64,
+        saved: 0,
     }
 }
 
@@ -275,7 +292,7 @@ mod tests {
 
     #[test]
     fn edits_read_back() {
-        let entry = Entry { uid: 7, size: 9, message: 3, modseq: 8, flags: Flags::from_bits(5), received: -1 };
+        let entry = Entry { uid: 7, size: 9, message: 3, modseq: 8, flags: Flags::from_bits(5), received: -1, saved: 4 };
         let uids: UidSet = [1, 2, 3, 9].into_iter().collect();
         let edits = [
             Edit::Keyword("$Forwarded".into()),
@@ -284,5 +301,17 @@ mod tests {
             Edit::Expunge { uids, modseq: 10 },
         ];
         assert_eq!(edits_from_bytes(&edits_to_bytes(&edits)).unwrap(), edits);
+    }
+
+    #[test]
+    fn entries_of_the_first_version_read_back_without_savedate() {
+        let entry = Entry { uid: 7, size: 9, message: 3, modseq: 8, flags: Flags::from_bits(5), received: -1, saved: 4 };
+        let now = entries_to_bytes(&[entry]);
+        let packed = Reader::parse(&now, 1).unwrap().bytes(2).unwrap().unwrap().to_vec();
+        let before = Writer::new(1).bytes(1, &packed[..OLD_ENTRY_BYTES]).finish();
+        let mut entries = Vec::new();
+        entries_from_bytes(&before, &mut entries).unwrap();
+        entries_from_bytes(&now, &mut entries).unwrap();
+        assert_eq!(entries, [Entry { saved: 0, ..entry }, entry]);
     }
 }

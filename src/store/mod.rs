@@ -30,7 +30,7 @@ pub use outbound::{Queued, QueuedRecipient};
 use bytes::Bytes;
 use engine::{Batch, Committed, Engine, EngineError, Sync};
 use std::sync::Arc;
-use stoa_mailbox::{MessageId, View};
+use stoa_mailbox::{MessageId, ModSeq, UidSet, View};
 use stoa_record::{Reader, RecordError, Writer};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -175,6 +175,11 @@ impl Store {
     pub async fn holder(&self, holder: HolderId) -> Result<Option<Holder>> {
         let row = self.engine.get(Table::Holders, &keys::holder(holder)).await?;
         Ok(row.map(|row| Holder::from_bytes(&row)).transpose()?)
+    }
+
+    /// The UIDs that were expunged from a mailbox after a mod-sequence (RFC 7162 §3.2.10).
+    pub async fn vanished(&self, place: Place, since: ModSeq) -> Result<UidSet> {
+        mailbox_log::vanished(&*self.engine, place, since).await
     }
 
     /// Below this UID everything was shown as `\Recent` to somebody.

@@ -12,7 +12,7 @@ use super::mailbox_log::{Mailbox, Place};
 use super::{Account, Credential, HolderId, MailboxId, NameProblem, accounts, messages::Message};
 use bytes::Bytes;
 use std::collections::HashMap;
-use stoa_mailbox::{Edit, Entry, FlagNames, Flags, KEYWORDS_MAX, MessageId, ModSeq, SystemFlag, Uid, UidSet};
+use stoa_mailbox::{Edit, Entry, FlagChange, FlagNames, Flags, KEYWORDS_MAX, MessageId, ModSeq, SystemFlag, Uid, UidSet};
 use stoa_record::{Reader, Writer};
 
 /// The committed state that a batch's changes read, plus what those before did to it.
@@ -69,16 +69,16 @@ pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Re
         }
         Change::Subscribe { holder, name, on } => work.change_tree(*holder, batch, |tree| tree.subscribe(name, *on).map(|()| None)),
         Change::Deliver(delivery) => deliver(work, delivery, batch),
-        Change::Copy { holder, from, to, uids, take } => copy(work, *holder, (*from, *to), uids, *take, batch),
-        Change::Store { place, uids, change, flags } => {
-            let mailbox = work.mailboxes.get_mut(place).ok_or(Refusal::NoMailbox)?;
-            if mailbox.view.select(uids).next().is_some() {
-                let modseq = mailbox.view.highest_modseq + 1;
-                let (mut edits, named) = name_flags(mailbox, flags);
-                edits.push(Edit::Flag { uids: uids.clone(), change: *change, named, modseq });
-                mailbox.commit(*place, &edits, batch);
+        Change::Copy { holder, from, to, uids, take, now } => {
+            let copied = copy(work, *holder, (*from, *to), uids, *now, batch)?;
+            if *take {
+                work.take_out((*holder, *from), uids, batch);
             }
-            Ok(Outcome::Done)
+            Ok(copied)
+        }
+        Change::Store { place, uids, change, flags, unchanged_since } => {
+            let mailbox = work.mailboxes.get_mut(place).ok_or(Refusal::NoMailbox)?;
+            Ok(Outcome::Stored { modified: store(mailbox, *place, uids, (*change, flags), *unchanged_since, batch) })
         }
         Change::Expunge { place, uids } => {
             let mailbox = work.mailboxes.get_mut(place).ok_or(Refusal::NoMailbox)?;
@@ -111,6 +111,14 @@ impl Working {
     fn remove(&mut self, batch: &mut Batch, table: Table, key: Vec<u8>) {
         batch.delete(table, key.clone());
         self.rows.insert((table, key), None);
+    }
+
+    /// Messages were copied elsewhere and go from here.
+    fn take_out(&mut self, place: Place, uids: &UidSet, batch: &mut Batch) {
+        if let Some(source) = self.mailboxes.get_mut(&place) {
+            let entries: Vec<Entry> = source.view.select(uids).copied().collect();
+            expunge(source, place, &entries, batch);
+        }
     }
 
     fn need_account(&self, holder: HolderId) -> Result<(), Refusal> {
@@ -305,10 +313,37 @@ fn file(work: &mut Working, place: Place, message: MessageId, delivery: &Deliver
         modseq: mailbox.view.highest_modseq + 1,
         flags,
         received: delivery.received,
+        saved: saved(delivery.now),
     }));
     mailbox.commit(place, &edits, batch);
     batch.put(Table::MessageRefs, keys::message_ref(place.0, message, place.1, uid), Vec::new());
     Ok(Filed { place, uid_validity: mailbox.view.uid_validity, uid })
+}
+
+/// RFC 8514: the moment as it is kept of an entry.
+fn saved(now: i64) -> u32 {
+    u32::try_from(now.max(0)).unwrap_or(u32::MAX)
+}
+
+/// Changes flags, and says which messages were left alone. What stays as it is gets no new mod-sequence.
+fn store(
+    mailbox: &mut Mailbox,
+    place: Place,
+    uids: &UidSet,
+    (change, flags): (FlagChange, &FlagNames),
+    unchanged_since: Option<ModSeq>,
+    batch: &mut Batch,
+) -> UidSet {
+    let is_modified = |entry: &&Entry| unchanged_since.is_some_and(|limit| entry.modseq > limit);
+    let modified: UidSet = mailbox.view.select(uids).filter(is_modified).map(|entry| entry.uid).collect();
+    let uids = if modified.is_empty() { uids.clone() } else { uids.without(&modified) };
+    let (mut edits, named) = name_flags(mailbox, flags);
+    if mailbox.view.select(&uids).any(|entry| change.apply(entry.flags, named) != entry.flags) {
+        let modseq = mailbox.view.highest_modseq + 1;
+        edits.push(Edit::Flag { uids, change, named, modseq });
+        mailbox.commit(place, &edits, batch);
+    }
+    modified
 }
 
 fn copy(
@@ -316,7 +351,7 @@ fn copy(
     holder: HolderId,
     (from, to): (MailboxId, MailboxId),
     uids: &UidSet,
-    take: bool,
+    now: i64,
     batch: &mut Batch,
 ) -> Result<Outcome, Refusal> {
     let source = work.mailboxes.get(&(holder, from)).ok_or(Refusal::NoMailbox)?;
@@ -327,10 +362,9 @@ fn copy(
         return Err(Refusal::UidsExhausted);
     }
     let uid_validity = target.view.uid_validity;
+    let saved = saved(now);
+    let entries: Vec<Entry> = entries.into_iter().map(|entry| Entry { saved, ..entry }).collect();
     let copies = append_copies(target, (holder, to), &entries, &keywords, batch);
-    if take && let Some(source) = work.mailboxes.get_mut(&(holder, from)) {
-        expunge(source, (holder, from), &entries, batch);
-    }
     Ok(Outcome::Copied { uid_validity, from: entries.iter().map(|e| e.uid).collect(), to: copies })
 }
 

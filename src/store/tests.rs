@@ -182,20 +182,20 @@ async fn flags_copies_moves_and_expunges() {
     }
     let some: UidSet = [2, 3].into_iter().collect();
     let flags = FlagNames { system: SystemFlag::Deleted.into(), keywords: vec!["$Work".into()] };
-    store.commit(Change::Store { place: inbox, uids: some.clone(), change: FlagChange::Add, flags }).await.unwrap();
+    store.commit(Change::Store { place: inbox, uids: some.clone(), change: FlagChange::Add, flags, unchanged_since: None }).await.unwrap();
     // In the other mailbox the keyword has another number.
     let first = FlagNames { system: Flags::NONE, keywords: vec!["other".into()] };
     let mut in_trash = delivery(&store, b"t", vec![trash]).await;
     in_trash.flags = first;
     store.commit(Change::Deliver(Box::new(in_trash))).await.unwrap();
-    let change = Change::Copy { holder: inbox.0, from: inbox.1, to: trash.1, uids: some, take: false };
+    let change = Change::Copy { holder: inbox.0, from: inbox.1, to: trash.1, uids: some, take: false, now: 0 };
     let Outcome::Copied { from, to, .. } = store.commit(change).await.unwrap() else { panic!() };
     assert_eq!((from, to), (vec![2, 3], vec![2, 3]));
     let copied = view(&store, trash).await;
     assert_eq!(copied.keywords.as_slice(), ["other", "$Work"]);
     assert_eq!(copied.find(2).unwrap().flags, Flags::from(SystemFlag::Deleted).with(Flags::keyword(1)));
 
-    let take = Change::Copy { holder: inbox.0, from: inbox.1, to: trash.1, uids: [1, 99].into_iter().collect(), take: true };
+    let take = Change::Copy { holder: inbox.0, from: inbox.1, to: trash.1, uids: [1, 99].into_iter().collect(), take: true, now: 0 };
     let Outcome::Copied { from, to, .. } = store.commit(take).await.unwrap() else { panic!() };
     assert_eq!((from, to), (vec![1], vec![4]));
     store.commit(Change::Expunge { place: inbox, uids: Some([3].into_iter().collect()) }).await.unwrap();
@@ -217,7 +217,7 @@ async fn what_nobody_refers_to_is_reclaimed_and_nothing_else() {
     let remove = async |uid: Uid| {
         let uids: UidSet = [uid].into_iter().collect();
         let flags = deleted.clone();
-        store.commit(Change::Store { place: inbox, uids, change: FlagChange::Add, flags }).await.unwrap();
+        store.commit(Change::Store { place: inbox, uids, change: FlagChange::Add, flags, unchanged_since: None }).await.unwrap();
         store.commit(Change::Expunge { place: inbox, uids: None }).await.unwrap();
     };
     let chunks = async || engine.range(Table::Chunks, &[], &[255; 30], 100).await.unwrap().len();
@@ -285,7 +285,7 @@ async fn a_mailbox_loads_as_it_was_also_after_packing() {
             5 => {
                 let uids = UidSet::from_ranges([round / 2..=round / 2 + 30]);
                 let flags = FlagNames { system: SystemFlag::Deleted.into(), keywords: vec![format!("k{}", round % 3)] };
-                store.commit(Change::Store { place: inbox, uids, change: FlagChange::Add, flags }).await.unwrap();
+                store.commit(Change::Store { place: inbox, uids, change: FlagChange::Add, flags, unchanged_since: None }).await.unwrap();
             }
             11 => {
                 let uids = Some(UidSet::from_ranges([round / 2 + 3..=round / 2 + 9]));

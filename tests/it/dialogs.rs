@@ -5,6 +5,7 @@
 //! | line | means |
 //! |---|---|
 //! | `1 = smtp` | connect to this port of the ready file; one that begins with TLS does |
+//! | `1 = imaps plato` | connect, read the greeting and sign in; nothing of it is to be expected |
 //! | `1 TLS` | shake hands, after STARTTLS was accepted |
 //! | `1 C: text` | the client sends a line |
 //! | `1 S: pattern` | the next line of the server is this; `*` at the end stands for anything |
@@ -13,7 +14,8 @@
 //! | `3 H: text` | the page contains this text |
 //!
 //! `{socrates}` and `{plato}` stand for the address of an account, `{plato.password}` for its password and
-//! `{plato.plain}` for what AUTH PLAIN sends. Lines that begin with `#` are for readers.
+//! `{plato.plain}` for what AUTH PLAIN sends. In a pattern `{name=}` stands for any text up to what follows it, which
+//! `{name}` stands for from then on. Lines that begin with `#` are for readers.
 
 use crate::daemon::{Daemon, Home};
 use crate::http::Site;
@@ -29,6 +31,8 @@ struct Stage<'a> {
     daemon: &'a Daemon,
     wires: HashMap<String, Wire>,
     pages: HashMap<String, String>,
+    /// What patterns named.
+    names: HashMap<String, String>,
 }
 
 impl Stage<'_> {
@@ -44,7 +48,7 @@ impl Stage<'_> {
             "C:" => self.wire(connection)?.send(format!("{text}\r\n").as_bytes()).map_err(|error| error.to_string()),
             "S:" => {
                 let line = self.line(connection)?;
-                if matches(text, &line) { Ok(()) } else { Err(format!("the server said {line}")) }
+                if self.matches(text, &line) { Ok(()) } else { Err(format!("the server said {line}")) }
             }
             "S~" => self.pass_to(connection, text),
             "GET" => {
@@ -61,7 +65,8 @@ impl Stage<'_> {
     }
 
     fn filled(&self, text: &str) -> String {
-        ["socrates", "plato"].into_iter().fold(text.to_owned(), |text, name| {
+        let text = self.names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value));
+        ["socrates", "plato"].into_iter().fold(text, |text, name| {
             let account = self.daemon.account(name);
             let plain = STANDARD.encode(format!("\0{}\0{}", account.address, account.password));
             let text = text.replace(&format!("{{{name}}}"), &account.address);
@@ -69,7 +74,16 @@ impl Stage<'_> {
         })
     }
 
-    fn connect(&mut self, connection: &str, service: &str) -> Result<(), String> {
+    /// Keeps what the pattern names.
+    fn matches(&mut self, pattern: &str, text: &str) -> bool {
+        let found = matched(pattern, text);
+        let matches = found.is_some();
+        self.names.extend(found.into_iter().flatten());
+        matches
+    }
+
+    fn connect(&mut self, connection: &str, what: &str) -> Result<(), String> {
+        let (service, account) = what.split_once(' ').map_or((what, None), |(service, account)| (service, Some(account)));
         let (ports, tls) = (&self.daemon.ready.ports, &self.daemon.tls);
         let wire = match service {
             "smtp" => Wire::plain(ports.smtp),
@@ -80,7 +94,11 @@ impl Stage<'_> {
             _ => return Err("no such service".to_owned()),
         };
         self.wires.insert(connection.to_owned(), wire.map_err(|error| error.to_string())?);
-        Ok(())
+        let Some(account) = account else { return Ok(()) };
+        self.line(connection)?;
+        let login = self.filled(&format!("0 LOGIN {{{account}}} {{{account}.password}}\r\n"));
+        self.wire(connection)?.send(login.as_bytes()).map_err(|error| error.to_string())?;
+        self.pass_to(connection, "0 OK *")
     }
 
     fn wire(&mut self, connection: &str) -> Result<&mut Wire, String> {
@@ -96,7 +114,7 @@ impl Stage<'_> {
         let mut passed = Vec::new();
         while passed.len() < LINES_PASSED_MAX {
             let line = self.line(connection).map_err(|error| format!("{error} after {passed:?}"))?;
-            if matches(pattern, &line) {
+            if self.matches(pattern, &line) {
                 return Ok(());
             }
             passed.push(line);
@@ -105,14 +123,29 @@ impl Stage<'_> {
     }
 }
 
-fn matches(pattern: &str, text: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start))
+/// What the pattern names of a text that it fits.
+fn matched(pattern: &str, text: &str) -> Option<Vec<(String, String)>> {
+    let named = pattern.split_once("=}").and_then(|(before, after)| before.rsplit_once('{').map(|(literal, name)| (literal, name, after)));
+    let Some((literal, name, after)) = named else {
+        let fits = pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start));
+        return fits.then(Vec::new);
+    };
+    let rest = text.strip_prefix(literal)?;
+    (0..=rest.len()).filter(|&end| rest.is_char_boundary(end)).find_map(|end| {
+        let mut names = matched(after, &rest[end..])?;
+        names.push((name.to_owned(), rest[..end].to_owned()));
+        Some(names)
+    })
 }
 
 #[test]
 fn patterns() {
-    assert!(matches("250 *", "250 OK") && matches("250 OK", "250 OK") && matches("*", ""));
-    assert!(!matches("250 OK", "250 OK.") && !matches("250 *", "251 OK"));
+    let fits = |pattern, text| matched(pattern, text).is_some();
+    assert!(fits("250 *", "250 OK") && fits("250 OK", "250 OK") && fits("*", ""));
+    assert!(!fits("250 OK", "250 OK.") && !fits("250 *", "251 OK"));
+    let named = matched("* OK [A {a=}] {b=}b*", "* OK [A 1 2] ab.").unwrap();
+    assert_eq!(named, [("b".to_owned(), "a".to_owned()), ("a".to_owned(), "1 2".to_owned())]);
+    assert!(!fits("{a=}x", "abc"));
 }
 
 #[test]
@@ -125,7 +158,7 @@ fn every_conversation_goes_as_written() {
         let script = std::fs::read_to_string(&path).unwrap();
         let mut home = Home::new();
         let daemon = home.start();
-        let mut stage = Stage { daemon: &daemon, wires: HashMap::new(), pages: HashMap::new() };
+        let mut stage = Stage { daemon: &daemon, wires: HashMap::new(), pages: HashMap::new(), names: HashMap::new() };
         for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
             let (connection, event) = line.split_once(' ').unwrap_or((line, ""));
             stage.play(connection, event).unwrap_or_else(|wrong| panic!("{}:{}: {line}\n{wrong}", path.display(), number + 1));

@@ -9,12 +9,19 @@ use std::borrow::Cow;
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
+    /// Quoted strings may hold UTF-8 (RFC 6855 §3, RFC 9051 §4.3).
+    utf8: bool,
 }
 
 impl<'a> Cursor<'a> {
     /// At the beginning.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, utf8: false }
+    }
+
+    /// With UTF-8 in quoted strings, once that is enabled.
+    pub(crate) fn utf8(self, utf8: bool) -> Self {
+        Self { utf8, ..self }
     }
 
     /// Is nothing left?
@@ -47,6 +54,26 @@ impl<'a> Cursor<'a> {
     /// atom = 1*ATOM-CHAR
     pub(crate) fn atom(&mut self) -> Option<&'a str> {
         self.run(is_atom_char)
+    }
+
+    /// This atom in any case, if it is next.
+    pub(crate) fn keyword(&mut self, keyword: &str) -> bool {
+        let mut ahead = self.clone();
+        let found = ahead.atom().is_some_and(|atom| atom.eq_ignore_ascii_case(keyword));
+        if found {
+            *self = ahead;
+        }
+        found
+    }
+
+    /// number = 1*DIGIT, of 32 bits
+    pub(crate) fn number(&mut self) -> Option<u32> {
+        self.run(|byte| byte.is_ascii_digit())?.parse().ok()
+    }
+
+    /// RFC 7162 §7: mod-sequence-valzer = "0" / mod-sequence-value; of 63 bits
+    pub(crate) fn modseq(&mut self) -> Option<u64> {
+        self.run(|byte| byte.is_ascii_digit())?.parse().ok().filter(|&number| number <= i64::MAX as u64)
     }
 
     /// The verb of a command: letters and digits.
@@ -96,10 +123,11 @@ impl<'a> Cursor<'a> {
             match byte {
                 b'"' => {
                     self.rest = inner.get(at + 1..)?;
-                    return Some(Cow::Owned(text));
+                    return std::str::from_utf8(&text).is_ok().then_some(Cow::Owned(text));
                 }
                 b'\\' => text.push(*bytes.next().map(|(_, byte)| byte).filter(|&&byte| matches!(byte, b'"' | b'\\'))?),
-                b'\r' | b'\n' | 0 | 0x80.. => return None,
+                b'\r' | b'\n' | 0 => return None,
+                0x80.. if !self.utf8 => return None,
                 _ => text.push(byte),
             }
         }

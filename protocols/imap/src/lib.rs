@@ -19,6 +19,7 @@ mod pattern;
 mod questions;
 mod response;
 pub mod search;
+mod sequence;
 mod server;
 mod summary;
 mod write;

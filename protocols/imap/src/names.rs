@@ -14,8 +14,11 @@ pub fn is_inbox(level: &str) -> bool {
     level.eq_ignore_ascii_case("INBOX")
 }
 
-/// The text of a name, or `None` when it is not the one wire form of any text.
-pub fn decode(wire: &[u8]) -> Option<String> {
+/// The text of a name, or `None` when it is not the one wire form of any text: modified UTF-7, or UTF-8 once that is enabled.
+pub fn decode(wire: &[u8], utf8: bool) -> Option<String> {
+    if utf8 {
+        return std::str::from_utf8(wire).ok().map(str::to_owned);
+    }
     let mut text = String::new();
     let mut rest = std::str::from_utf8(wire).ok().filter(|wire| wire.is_ascii())?;
     while let Some((plain, shifted)) = rest.split_once('&') {
@@ -30,11 +33,14 @@ pub fn decode(wire: &[u8]) -> Option<String> {
     }
     text.push_str(rest);
     // What this text would be written as is the only spelling: shifted ASCII and split shifts are refused here.
-    (encode(&text).as_bytes() == wire).then_some(text)
+    (encode(&text, false).as_bytes() == wire).then_some(text)
 }
 
 /// The wire form of a name.
-pub fn encode(text: &str) -> String {
+pub fn encode(text: &str, utf8: bool) -> String {
+    if utf8 {
+        return text.to_owned();
+    }
     let mut wire = String::new();
     let mut shifted = Vec::new();
     for character in text.chars() {
@@ -83,8 +89,8 @@ mod tests {
             ("INBOX", "INBOX"),
         ];
         for (wire, text) in table {
-            assert_eq!(decode(wire.as_bytes()).as_deref(), Some(text));
-            assert_eq!(encode(text), wire);
+            assert_eq!(decode(wire.as_bytes(), false).as_deref(), Some(text));
+            assert_eq!(encode(text, false), wire);
         }
     }
 
@@ -92,20 +98,20 @@ mod tests {
     fn other_spellings_are_refused() {
         // The first is RFC 3501's own example of a superfluous shift.
         for wire in ["&U,BTFw-&ZeVnLIqe-", "&Jjo!", "&AGE-", "&AGE", "&", "&2D0-", "&APw=-", "a\u{fc}", "&AA-"] {
-            assert_eq!(decode(wire.as_bytes()), None, "{wire}");
+            assert_eq!(decode(wire.as_bytes(), false), None, "{wire}");
         }
     }
 
     proptest! {
         #[test]
         fn decoding_undoes_encoding(text in "\\PC*") {
-            prop_assert_eq!(decode(encode(&text).as_bytes()), Some(text));
+            prop_assert_eq!(decode(encode(&text, false).as_bytes(), false), Some(text));
         }
 
         #[test]
         fn bytes_decode_to_one_spelling_or_nothing(wire in proptest::collection::vec(any::<u8>(), 0..40)) {
-            if let Some(text) = decode(&wire) {
-                prop_assert_eq!(encode(&text).into_bytes(), wire);
+            if let Some(text) = decode(&wire, false) {
+                prop_assert_eq!(encode(&text, false).into_bytes(), wire);
             }
         }
     }

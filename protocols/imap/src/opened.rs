@@ -5,9 +5,11 @@
 //! versions; reads sets of numbers from strangers.
 
 use crate::commands::Running;
+use crate::commands::enable::Enabled;
+use crate::questions::Selected;
 use crate::response::Response;
+use crate::sequence::{End, SequenceSet};
 use crate::write::flag_list;
-use imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 use std::sync::Arc;
 use stoa_mailbox::{Flags, Numbering, SystemFlag, Uid, UidSet, View};
 
@@ -16,22 +18,34 @@ use stoa_mailbox::{Flags, Numbering, SystemFlag, Uid, UidSet, View};
 pub(crate) struct Opened {
     pub mailbox: String,
     pub numbering: Numbering,
-    pub recent_from: Uid,
+    recent_from: Uid,
     pub read_only: bool,
+    /// What `$` names: the outcome of the last SEARCH that saved it (RFC 5182).
+    pub saved: UidSet,
     newer: Option<Arc<View>>,
     /// How many keywords the client was told of.
     keywords_told: usize,
 }
 
-/// Messages with news of their flags, by number and UID.
-pub(crate) type Flagged = Vec<(usize, Uid)>;
+/// Messages to tell of, by number.
+pub(crate) type Flagged = Vec<News>;
+
+/// A message that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct News {
+    pub number: usize,
+    pub uid: Uid,
+    /// Tell its flags, or else only its mod-sequence.
+    pub flags: bool,
+}
 
 impl Opened {
     /// Just selected.
-    pub(crate) fn new(mailbox: String, selected: crate::Selected) -> Self {
+    pub(crate) fn new(mailbox: String, selected: Selected) -> Self {
         let keywords_told = selected.view.keywords.len();
         let numbering = Numbering::new(selected.view);
-        Self { mailbox, numbering, recent_from: selected.recent_from, read_only: selected.read_only, newer: None, keywords_told }
+        let Selected { recent_from, read_only, .. } = selected;
+        Self { mailbox, numbering, recent_from, read_only, saved: UidSet::default(), newer: None, keywords_told }
     }
 
     /// Takes a newer version; one that is older than what is known, or of another mailbox, came late and is passed over.
@@ -42,8 +56,13 @@ impl Opened {
         }
     }
 
+    /// The newest version that is known.
+    pub(crate) fn newest(&self) -> &View {
+        self.newer.as_ref().unwrap_or(self.numbering.view())
+    }
+
     /// Moves to the newest version and tells what a command allows; `choose` may add to the flags told, or leave some out.
-    pub(crate) fn tell(&mut self, out: &mut Vec<u8>, running: &Running, choose: impl FnOnce(&Self, Flagged) -> Flagged) {
+    pub(crate) fn tell(&mut self, out: &mut Vec<u8>, running: &Running, enabled: Enabled, choose: impl FnOnce(&Self, Flagged) -> Flagged) {
         if let Some(newer) = self.newer.take() {
             self.numbering.advance(newer);
         }
@@ -52,14 +71,28 @@ impl Opened {
             self.write_flags(out);
         }
         let news = self.numbering.tell(running.expunge);
-        for number in &news.expunged {
-            out.extend_from_slice(format!("* {number} EXPUNGE\r\n").as_bytes());
+        if enabled.qresync && !news.vanished.is_empty() {
+            // RFC 7162 §3.2.10: one response, by UID.
+            out.extend_from_slice(format!("* VANISHED {}\r\n", news.vanished).as_bytes());
+        } else {
+            for number in &news.expunged {
+                out.extend_from_slice(format!("* {number} EXPUNGE\r\n").as_bytes());
+            }
         }
         if let Some(exists) = news.exists {
-            out.extend_from_slice(format!("* {exists} EXISTS\r\n* {} RECENT\r\n", self.recent()).as_bytes());
+            out.extend_from_slice(format!("* {exists} EXISTS\r\n").as_bytes());
+            self.write_recent(out, enabled);
         }
-        for (number, uid) in choose(self, news.flagged) {
-            self.write_fetch_flags(out, number, uid, running.by_uid);
+        let flagged = news.flagged.into_iter().map(|(number, uid)| News { number, uid, flags: true }).collect();
+        for news in choose(self, flagged) {
+            self.write_fetch_flags(out, news, running.by_uid, enabled);
+        }
+    }
+
+    /// RFC 3501 §7.3.2, which RFC 9051 has no more.
+    pub(crate) fn write_recent(&self, out: &mut Vec<u8>, enabled: Enabled) {
+        if !enabled.rev2 {
+            out.extend_from_slice(format!("* {} RECENT\r\n", self.recent()).as_bytes());
         }
     }
 
@@ -84,12 +117,27 @@ impl Opened {
         Response::OK.code(code).text(text).write(out, "*");
     }
 
-    fn write_fetch_flags(&self, out: &mut Vec<u8>, number: usize, uid: Uid, by_uid: bool) {
-        let Some(entry) = self.numbering.view().find(uid) else { return };
-        let uid_item = if by_uid { format!("UID {uid} ") } else { String::new() };
-        out.extend_from_slice(format!("* {number} FETCH ({uid_item}FLAGS ").as_bytes());
-        flag_list(out, entry.flags, &self.numbering.view().keywords, uid >= self.recent_from);
+    /// RFC 7162 §3.2.4: to who asked for QRESYNC, with the UID; §3.1: to who knows mod-sequences, with that.
+    fn write_fetch_flags(&self, out: &mut Vec<u8>, news: News, by_uid: bool, enabled: Enabled) {
+        let Some(entry) = self.numbering.view().find(news.uid) else { return };
+        out.extend_from_slice(format!("* {} FETCH (", news.number).as_bytes());
+        if by_uid || enabled.qresync {
+            out.extend_from_slice(format!("UID {} ", news.uid).as_bytes());
+        }
+        if news.flags {
+            out.extend_from_slice(b"FLAGS ");
+            flag_list(out, entry.flags, &self.numbering.view().keywords, news.uid >= self.recent_from(enabled));
+        }
+        if enabled.condstore {
+            let space = if news.flags { " " } else { "" };
+            out.extend_from_slice(format!("{space}MODSEQ ({})", entry.modseq).as_bytes());
+        }
         out.extend_from_slice(b")\r\n");
+    }
+
+    /// Messages from here on are shown as `\Recent`; RFC 9051 knows none.
+    pub(crate) fn recent_from(&self, enabled: Enabled) -> Uid {
+        if enabled.rev2 { Uid::MAX } else { self.recent_from }
     }
 
     /// How many messages are `\Recent`.
@@ -103,34 +151,40 @@ impl Opened {
     /// A UID that does not exist is passed over (RFC 3501 §6.4.8). A number that does not is [`NoSuchNumber`], except
     /// that `*` and ranges with it name nothing in an empty mailbox.
     pub(crate) fn resolve(&self, set: &SequenceSet, by_uid: bool) -> Result<UidSet, NoSuchNumber> {
+        let ranges = match set {
+            // RFC 5182 §2.1: messages that went are no more in it.
+            SequenceSet::Saved => return Ok(self.live(&self.saved)),
+            SequenceSet::Ranges(ranges) => ranges,
+        };
         let len = u32::try_from(self.numbering.len()).unwrap_or(u32::MAX);
         let last = if by_uid { self.numbering.uid(self.numbering.len()).unwrap_or(0) } else { len };
-        let value = |end: &SeqOrUid| match end {
-            SeqOrUid::Value(value) => value.get(),
-            SeqOrUid::Asterisk => last,
+        let value = |end: End| match end {
+            End::Number(number) => number,
+            End::Last => last,
         };
-        let mut ranges = Vec::new();
-        for sequence in set.0.as_ref() {
-            let (a, b) = match sequence {
-                Sequence::Single(one) => (one, one),
-                Sequence::Range(a, b) => (a, b),
-            };
-            let starred = *a == SeqOrUid::Asterisk || *b == SeqOrUid::Asterisk;
-            let (from, to) = (value(a).min(value(b)), value(a).max(value(b)));
+        let mut named = Vec::new();
+        for &(a, b) in ranges {
+            let starred = a == End::Last || b == End::Last;
             if starred && last == 0 {
                 continue;
             }
+            let (from, to) = (value(a).min(value(b)), value(a).max(value(b)));
             if !by_uid && to > len {
                 return Err(NoSuchNumber);
             }
-            ranges.push(from..=to);
+            named.push(from..=to);
         }
-        let named = UidSet::from_ranges(ranges);
+        let named = UidSet::from_ranges(named);
         if by_uid {
-            let view = self.numbering.view();
-            return Ok(view.select(&named).map(|entry| entry.uid).filter(|&uid| self.numbering.number(uid).is_some()).collect());
+            return Ok(self.live(&named));
         }
         Ok(named.ranges().flat_map(|range| self.numbering.uids(*range.start() as usize, *range.end() as usize)).collect())
+    }
+
+    /// Those that have a message and that the client was told of.
+    fn live(&self, uids: &UidSet) -> UidSet {
+        let view = self.numbering.view();
+        view.select(uids).map(|entry| entry.uid).filter(|&uid| self.numbering.number(uid).is_some()).collect()
     }
 }
 
@@ -144,9 +198,13 @@ mod tests {
     use stoa_mailbox::{Edit, Entry};
 
     fn opened(uids: &[Uid]) -> Opened {
-        let entry = |&uid| Entry { uid, size: 1, message: 1, modseq: 1, flags: Flags::NONE, received: 0 };
+        let entry = |&uid| Entry { uid, size: 1, message: 1, modseq: 1, flags: Flags::NONE, received: 0, saved: 0 };
         let view = View::restore(1, 100, 1, vec![], uids.iter().map(entry).collect());
-        Opened::new("INBOX".into(), crate::Selected { view: Arc::new(view), recent_from: 20, read_only: false })
+        Opened::new("INBOX".into(), Selected { view: Arc::new(view), recent_from: 20, read_only: false, mailbox_id: "F1".into() })
+    }
+
+    fn read(set: &str) -> SequenceSet {
+        SequenceSet::read(&mut crate::grammar::Cursor::new(set.as_bytes())).unwrap()
     }
 
     #[test]
@@ -172,7 +230,7 @@ mod tests {
             (&[], "*:4294967295", true, Some("")),
         ];
         for (uids, set, by_uid, expected) in table {
-            let found = opened(uids).resolve(&SequenceSet::try_from(set).unwrap(), by_uid);
+            let found = opened(uids).resolve(&read(set), by_uid);
             assert_eq!(found.ok().map(|found| found.to_string()).as_deref(), expected, "{set}");
         }
     }
@@ -183,9 +241,9 @@ mod tests {
         let newer = opened.numbering.view().apply([&Edit::Expunge { uids: [20].into_iter().collect(), modseq: 2 }]);
         opened.learn(Arc::new(newer));
         let mut out = Vec::new();
-        opened.tell(&mut out, &Running { tag: String::new(), expunge: false, by_uid: false }, |_, flagged| flagged);
+        opened.tell(&mut out, &Running { tag: String::new(), expunge: false, by_uid: false }, Enabled::default(), |_, flagged| flagged);
         assert!(out.is_empty());
-        let resolve = |set: &str| opened.resolve(&SequenceSet::try_from(set).unwrap(), false).unwrap().to_string();
+        let resolve = |set: &str| opened.resolve(&read(set), false).unwrap().to_string();
         assert_eq!((resolve("2"), resolve("3"), resolve("1:3")), (String::new(), "30".to_owned(), "10,30".to_owned()));
     }
 }

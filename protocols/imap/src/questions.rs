@@ -5,7 +5,7 @@
 
 use crate::{fetch, search};
 use std::sync::Arc;
-use stoa_mailbox::{FlagChange, FlagNames, Numbering, Uid, UidSet, View};
+use stoa_mailbox::{FlagChange, FlagNames, ModSeq, Numbering, Uid, UidSet, View};
 
 /// What a conversation asks. Every question but the first needs an authenticated account.
 #[derive(Debug, Clone)]
@@ -23,6 +23,11 @@ pub enum Question {
         /// EXAMINE?
         read_only: bool,
     },
+    /// The UIDs of the selected mailbox that are gone since a mod-sequence (RFC 7162 §3.2.10); [`Answer::Vanished`].
+    Vanished {
+        /// Only what went after it.
+        since: ModSeq,
+    },
     /// Lets go of the selected mailbox; [`Answer::Done`].
     Unselect,
     /// Counts of a mailbox; [`Answer::Status`].
@@ -30,10 +35,12 @@ pub enum Question {
         /// Its name.
         mailbox: String,
     },
-    /// RFC 3501 §6.3.3; [`Answer::Done`].
+    /// RFC 3501 §6.3.3; [`Answer::Created`].
     Create {
         /// Its name.
         mailbox: String,
+        /// What it is for (RFC 6154 §5.2), such as `\Sent`.
+        special_use: Option<String>,
     },
     /// RFC 3501 §6.3.4; [`Answer::Done`].
     Delete {
@@ -78,7 +85,7 @@ pub enum Question {
         /// Take them out of the selected mailbox, too (RFC 6851).
         take: bool,
     },
-    /// Changes flags in the selected mailbox; [`Answer::Done`].
+    /// Changes flags in the selected mailbox; [`Answer::Stored`].
     Store {
         /// Which messages.
         uids: UidSet,
@@ -86,6 +93,8 @@ pub enum Question {
         change: FlagChange,
         /// The flags named.
         flags: FlagNames,
+        /// Leaves out messages that changed after this (RFC 7162 §3.1.3).
+        unchanged_since: Option<ModSeq>,
     },
     /// Removes messages of `uids`, or all, that are marked `\Deleted` in the selected mailbox; [`Answer::Done`].
     Expunge {
@@ -107,8 +116,24 @@ pub enum Answer {
     Mailboxes(Arc<Vec<Mailbox>>),
     /// To [`Question::Select`].
     Selected(Selected),
+    /// To [`Question::Vanished`]: what is known to be gone, and perhaps more that never was.
+    Vanished(UidSet),
+    /// To [`Question::Create`].
+    Created {
+        /// RFC 8474 §4: of the new mailbox.
+        mailbox_id: String,
+        /// The newest version of the selected mailbox, if one is selected.
+        view: Option<Arc<View>>,
+    },
     /// To [`Question::Status`].
     Status(Status),
+    /// To [`Question::Store`].
+    Stored {
+        /// The messages that were left alone, since they had changed.
+        modified: UidSet,
+        /// The newest version of the selected mailbox.
+        view: Option<Arc<View>>,
+    },
     /// To [`Question::EndAppend`].
     Appended {
         /// RFC 4315 §3.
@@ -153,6 +178,8 @@ pub enum RefusalCode {
     AlreadyExists,
     /// Never possible.
     Cannot,
+    /// No mailbox can be made for this use (RFC 6154 §5.3).
+    UseAttr,
     /// It has others below it (RFC 9051 §7.1).
     HasChildren,
     /// The account has no right to it.
@@ -193,10 +220,12 @@ pub struct Selected {
     pub recent_from: Uid,
     /// Opened by EXAMINE, or the account may not change it.
     pub read_only: bool,
+    /// RFC 8474 §4: one for each mailbox, also after a new name.
+    pub mailbox_id: String,
 }
 
-/// RFC 3501 §6.3.10.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// RFC 9051 §6.3.11.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "named as the items on the wire")]
 pub struct Status {
     pub messages: u32,
@@ -204,6 +233,14 @@ pub struct Status {
     pub unseen: u32,
     pub uid_next: Uid,
     pub uid_validity: u32,
+    /// Messages with `\Deleted`.
+    pub deleted: u32,
+    /// RFC 8438: octets of all messages.
+    pub size: u64,
+    /// RFC 7162.
+    pub highest_modseq: ModSeq,
+    /// RFC 8474.
+    pub mailbox_id: String,
 }
 
 /// What the door writes to the peer by itself, with the encoders of this crate.

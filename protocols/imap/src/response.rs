@@ -133,6 +133,7 @@ impl From<Refusal> for Response {
             Some(RefusalCode::NonExistent) => "NONEXISTENT",
             Some(RefusalCode::AlreadyExists) => "ALREADYEXISTS",
             Some(RefusalCode::Cannot) => "CANNOT",
+            Some(RefusalCode::UseAttr) => "USEATTR",
             Some(RefusalCode::HasChildren) => "HASCHILDREN",
             Some(RefusalCode::NoPerm) => "NOPERM",
             Some(RefusalCode::OverQuota) => "OVERQUOTA",

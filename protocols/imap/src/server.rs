@@ -5,6 +5,7 @@
 //! An OK for a message is sent only after the door said that it is filed.
 
 use crate::commands::append::Upload;
+use crate::commands::enable::Enabled;
 use crate::commands::{self, Running};
 use crate::frame::{Expected, Fault, Frame, Framer};
 use crate::limits::{
@@ -51,6 +52,7 @@ pub struct Server {
     pub(crate) out: Vec<u8>,
     pub(crate) auth_attempts: u32,
     pub(crate) login_failures: u32,
+    pub(crate) enabled: Enabled,
     steps: VecDeque<Step<Question, Query>>,
     unread: Vec<u8>,
     used: usize,
@@ -99,6 +101,7 @@ impl Server {
             out: Vec::new(),
             auth_attempts: 0,
             login_failures: 0,
+            enabled: Enabled::default(),
             steps: VecDeque::new(),
             unread: Vec::new(),
             used: 0,
@@ -140,7 +143,7 @@ impl Server {
     /// Tells what has changed in the mailbox, as far as the command allows.
     pub(crate) fn tell(&mut self, running: &Running) {
         if let State::Selected(opened) = &mut self.state {
-            opened.tell(&mut self.out, running, |_, flagged| flagged);
+            opened.tell(&mut self.out, running, self.enabled, |_, flagged| flagged);
         }
     }
 

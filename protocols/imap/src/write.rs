@@ -23,6 +23,10 @@ pub(crate) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
     if text.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | 0x80..)) {
         return literal(out, text);
     }
+    quote(out, text);
+}
+
+fn quote(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for &byte in text {
         if matches!(byte, b'"' | b'\\') {
@@ -31,6 +35,11 @@ pub(crate) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
         out.push(byte);
     }
     out.push(b'"');
+}
+
+/// mailbox: modified UTF-7, or once it is enabled UTF-8, which quoted strings may then hold (RFC 6855 §3).
+pub(crate) fn mailbox(out: &mut Vec<u8>, name: &str, utf8: bool) {
+    if utf8 { quote(out, name.as_bytes()) } else { quoted(out, crate::names::encode(name, false).as_bytes()) }
 }
 
 /// literal = "{" number "}" CRLF *CHAR8

@@ -158,7 +158,7 @@ fn name(question: &Question) -> String {
         Question::Select { mailbox, .. } => format!("select {mailbox}"),
         Question::Unselect => "unselect".into(),
         Question::Status { mailbox } => format!("status {mailbox}"),
-        Question::Create { mailbox } => format!("create {mailbox}"),
+        Question::Create { mailbox, .. } => format!("create {mailbox}"),
         Question::Delete { mailbox } => format!("delete {mailbox}"),
         Question::Rename { from, to } => format!("rename {from} {to}"),
         Question::Subscribe { mailbox, on } => format!("subscribe {mailbox} {on}"),
@@ -168,7 +168,11 @@ fn name(question: &Question) -> String {
         Question::EndAppend => "end".into(),
         Question::AbortAppend => "abort".into(),
         Question::Copy { uids, mailbox, take } => format!("{} {uids} {mailbox}", if *take { "move" } else { "copy" }),
-        Question::Store { uids, change, flags } => format!("store {uids} {change:?} {:?} {:?}", flags.system.bits(), flags.keywords),
+        Question::Store { uids, change, flags, unchanged_since } => {
+            let since = unchanged_since.map(|modseq| format!(" since {modseq}")).unwrap_or_default();
+            format!("store {uids} {change:?} {:?} {:?}{since}", flags.system.bits(), flags.keywords)
+        }
+        Question::Vanished { since } => format!("vanished {since}"),
         Question::Expunge { uids } => format!("expunge {}", uids.as_ref().map_or("all".to_owned(), ToString::to_string)),
     }
 }

@@ -4,7 +4,7 @@
 //! must stay until the client may be told (never during FETCH, STORE or SEARCH): expunged messages remain as
 //! *ghosts*. So the state is a shared [`View`] and a list of ghosts, never a list of all UIDs.
 
-use crate::{ModSeq, Uid, View};
+use crate::{ModSeq, Uid, UidSet, View};
 use std::sync::Arc;
 
 /// The numbers a client knows, over the version of the mailbox that the session works on.
@@ -24,6 +24,8 @@ pub struct Numbering {
 pub struct News {
     /// Sequence numbers for EXPUNGE, each as of the moment it is sent: highest first.
     pub expunged: Vec<usize>,
+    /// The same by UID, for VANISHED (RFC 7162 §3.2.10).
+    pub vanished: UidSet,
     /// The new count for EXISTS, if it grew.
     pub exists: Option<usize>,
     /// Messages with changed flags, by number and UID.
@@ -97,7 +99,7 @@ impl Numbering {
         let mut news = News::default();
         if expunge {
             news.expunged = self.ghosts.iter().rev().filter_map(|&uid| self.number(uid)).collect();
-            self.ghosts.clear();
+            news.vanished = self.ghosts.drain(..).collect();
             self.announced -= news.expunged.len();
         }
         let old = self.announced;
@@ -136,11 +138,11 @@ fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Edit, Entry, FlagChange, Flags, SystemFlag, UidSet};
+    use crate::{Edit, Entry, FlagChange, Flags, SystemFlag};
     use proptest::prelude::*;
 
     fn entry(uid: Uid, modseq: ModSeq) -> Entry {
-        Entry { uid, size: 10, message: uid.into(), modseq, flags: Flags::NONE, received: 0 }
+        Entry { uid, size: 10, message: uid.into(), modseq, flags: Flags::NONE, received: 0, saved: 0 }
     }
 
     #[derive(Debug, Clone)]

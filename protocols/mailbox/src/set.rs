@@ -38,6 +38,47 @@ impl UidSet {
         after.checked_sub(1).and_then(|i| self.0.get(i)).is_some_and(|&(_, to)| uid <= to)
     }
 
+    /// How many UIDs.
+    pub fn len(&self) -> u64 {
+        self.0.iter().map(|&(from, to)| u64::from(to - from) + 1).sum()
+    }
+
+    /// The UIDs that are in both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let mut common = Vec::new();
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some(&&(a, b)), Some(&&(c, d))) = (ours.peek(), theirs.peek()) {
+            if a.max(c) <= b.min(d) {
+                common.push((a.max(c), b.min(d)));
+            }
+            if b < d {
+                ours.next()
+            } else {
+                theirs.next()
+            };
+        }
+        Self(common)
+    }
+
+    /// The UIDs that are not in the other.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        self.common(&other.others())
+    }
+
+    /// All UIDs that are not in this set.
+    fn others(&self) -> Self {
+        let ends = self.0.iter().map(|&(from, to)| (from, Some(to))).chain([(Uid::MAX, None)]);
+        let (mut others, mut next) = (Vec::new(), Some(0));
+        for (from, to) in ends {
+            let until = if to.is_some() { from.checked_sub(1) } else { Some(from) };
+            others.extend(next.zip(until).filter(|(from, until)| from <= until));
+            next = to.and_then(|to| to.checked_add(1));
+        }
+        Self(others)
+    }
+
     /// Adds a UID that is above all others, the usual way a set is gathered.
     pub fn push(&mut self, uid: Uid) {
         match self.0.last_mut() {
@@ -83,6 +124,26 @@ mod tests {
         for (ranges, printed) in cases {
             assert_eq!(UidSet::from_ranges(ranges.iter().cloned()).to_string(), printed);
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn sets_behave_as_sets(a in ranges(), b in ranges()) {
+            let set = |ranges: &[(Uid, Uid)]| UidSet::from_ranges(ranges.iter().map(|&(from, to)| from..=to));
+            let (a, b) = (set(&a), set(&b));
+            let edges = [0, 1, 2, Uid::MAX - 1, Uid::MAX];
+            for uid in (0..60).chain(edges) {
+                assert_eq!(a.common(&b).contains(uid), a.contains(uid) && b.contains(uid), "{uid}");
+                assert_eq!(a.without(&b).contains(uid), a.contains(uid) && !b.contains(uid), "{uid}");
+            }
+            assert_eq!(a.without(&b).len() + a.common(&b).len(), a.len());
+        }
+    }
+
+    fn ranges() -> impl proptest::strategy::Strategy<Value = Vec<(Uid, Uid)>> {
+        use proptest::prelude::*;
+        let end = prop_oneof![6 => 0u32..60, 1 => Just(Uid::MAX), 1 => Just(Uid::MAX - 1)];
+        proptest::collection::vec((end.clone(), end), 0..6)
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Entry {
     pub flags: Flags,
     /// INTERNALDATE in seconds since 1970-01-01T00:00:00Z.
     pub received: i64,
+    /// When it came into this mailbox, in seconds since 1970 (RFC 8514); 0 where nobody knows.
+    pub saved: u32,
 }
 
 /// One change of a mailbox; a list of them leads from a version to the next.
@@ -244,7 +246,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(uid: Uid, modseq: ModSeq) -> Entry {
-        Entry { uid, size: 10, message: uid.into(), modseq, flags: Flags::NONE, received: 0 }
+        Entry { uid, size: 10, message: uid.into(), modseq, flags: Flags::NONE, received: 0, saved: 0 }
     }
 
     fn arbitrary_edit() -> impl Strategy<Value = (u8, Uid, Uid)> {

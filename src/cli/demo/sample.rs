@@ -125,7 +125,8 @@ async fn file(store: &Store, holder: HolderId, row: &Row) -> anyhow::Result<()> 
     let mut intake = Intake::new(store, Bytes::new(), now());
     intake.push(row.text.replace(DATE, &date(received)?).as_bytes()).await?;
     let taken = intake.finish().await?;
-    let delivery = Delivery { received, mailboxes: vec![place], flags: flags(row.flags), ..taken.filing(&Trust::of_stranger()) };
+    let delivery =
+        Delivery { received, now: received, mailboxes: vec![place], flags: flags(row.flags), ..taken.filing(&Trust::of_stranger()) };
     store.commit(Change::Deliver(Box::new(delivery))).await?;
     Ok(())
 }

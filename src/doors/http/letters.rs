@@ -117,7 +117,7 @@ mod tests {
     use stoa_mailbox::Flags;
 
     fn shown(message: &str) -> MessageLine {
-        let entry = Entry { uid: 1, size: 0, message: 1, modseq: 1, flags: Flags::NONE, received: 0 };
+        let entry = Entry { uid: 1, size: 0, message: 1, modseq: 1, flags: Flags::NONE, received: 0, saved: 0 };
         line(&entry, message.replace('\n', "\r\n").as_bytes())
     }
 

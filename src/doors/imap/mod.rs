@@ -22,7 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use stoa_imap::{Answer, Config, Event, Query, Question, Refusal, RefusalCode, Selected, Server, Status};
-use stoa_mailbox::{FlagNames, SystemFlag, View};
+use stoa_mailbox::{FlagNames, ModSeq, SystemFlag, View};
 use tokio::sync::watch;
 
 /// From the first byte to the login: time to type a password, no more.
@@ -124,7 +124,8 @@ impl ImapDoor {
                 Ok(Answer::Done(None))
             }
             Question::Status { mailbox } => self.status(&mailbox).await,
-            Question::Create { mailbox } => self.change_tree(tree::create(self.holder()?, mailbox, super::now())).await,
+            Question::Vanished { since } => self.vanished(since).await,
+            Question::Create { mailbox, special_use } => self.create(mailbox, special_use).await,
             Question::Delete { mailbox } => {
                 let (place, name) = self.find(&mailbox).await?;
                 self.change_tree(Change::DeleteMailbox { place, name }).await
@@ -152,9 +153,11 @@ impl ImapDoor {
                     _ => Ok(self.done()),
                 }
             }
-            Question::Store { uids, change, flags } => {
-                self.admit(Wish::Flag { uids, change, flags }).await?;
-                Ok(self.done())
+            Question::Store { uids, change, flags, unchanged_since } => {
+                match self.admit(Wish::Flag { uids, change, flags, unchanged_since }).await? {
+                    Outcome::Stored { modified } => Ok(Answer::Stored { modified, view: self.newest() }),
+                    _ => Err(unavailable("a STORE had another outcome")),
+                }
             }
             Question::Expunge { uids } => {
                 self.admit(Wish::Expunge { uids }).await?;
@@ -205,7 +208,7 @@ impl ImapDoor {
 
     async fn admit(&self, wish: Wish) -> Result<Outcome, Refusal> {
         let open = self.open.as_ref().ok_or_else(|| Refusal { code: None, text: "No mailbox is selected".into() })?;
-        admit(&self.services.store, self.actor()?, open.place, wish).await.map_err(not_admitted)
+        admit(&self.services.store, self.actor()?, open.place, wish, super::now()).await.map_err(not_admitted)
     }
 
     async fn change_tree(&mut self, change: Change) -> Answered {
@@ -230,7 +233,20 @@ impl ImapDoor {
         if !read_only && recent_from < view.uid_next {
             self.claim_recent(place).await;
         }
-        Ok(Answer::Selected(Selected { view, recent_from, read_only }))
+        Ok(Answer::Selected(Selected { view, recent_from, read_only, mailbox_id: mailbox_id(place) }))
+    }
+
+    async fn vanished(&self, since: ModSeq) -> Answered {
+        let open = self.open.as_ref().ok_or_else(|| Refusal { code: None, text: "No mailbox is selected".into() })?;
+        self.services.store.vanished(open.place, since).await.map(Answer::Vanished).map_err(refused)
+    }
+
+    async fn create(&mut self, mailbox: String, special_use: Option<String>) -> Answered {
+        let special_use = special_use.map(|attribute| tree::special_use(&attribute)).transpose()?;
+        let change = tree::create(self.holder()?, mailbox.clone(), special_use, super::now());
+        self.services.store.commit(change).await.map_err(refused)?;
+        let (place, _) = self.find(&mailbox).await?;
+        Ok(Answer::Created { mailbox_id: mailbox_id(place), view: self.newest() })
     }
 
     /// Losing a claim shows a message as recent twice, which harms nobody.
@@ -257,14 +273,18 @@ impl ImapDoor {
         let view = store.watch(place).await.map_err(refused)?.borrow().clone();
         let recent_from = store.recent_from(place).await.map_err(refused)?;
         let first_recent = view.position(recent_from).unwrap_or_else(|place| place);
-        let unseen = view.iter().filter(|entry| !entry.flags.has(SystemFlag::Seen)).count();
+        let with = |flag| view.iter().filter(|entry| entry.flags.has(flag)).count();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Ok(Answer::Status(Status {
             messages: count(view.len()),
             recent: count(view.len() - first_recent),
-            unseen: count(unseen),
+            unseen: count(view.len() - with(SystemFlag::Seen)),
+            deleted: count(with(SystemFlag::Deleted)),
+            size: view.iter().map(|entry| u64::from(entry.size)).sum(),
             uid_next: view.uid_next,
             uid_validity: view.uid_validity,
+            highest_modseq: view.highest_modseq,
+            mailbox_id: mailbox_id(place),
         }))
     }
 
@@ -283,7 +303,7 @@ impl ImapDoor {
         let append = self.append.take().ok_or_else(|| Refusal { code: None, text: "No message was begun".into() })?;
         let message: Received = append.intake.map_err(refused)?.finish().await.map_err(refused)?;
         let wish = Wish::Append { message: Box::new(message), flags: append.flags, received: append.received };
-        match admit(&self.services.store, self.actor()?, append.place, wish).await.map_err(not_admitted)? {
+        match admit(&self.services.store, self.actor()?, append.place, wish, super::now()).await.map_err(not_admitted)? {
             Outcome::Filed(filed) => {
                 let filed = filed.first().copied().ok_or_else(|| unavailable("nothing was filed"))?;
                 Ok(Answer::Appended { uid_validity: filed.uid_validity, uid: filed.uid, view: self.newest() })
@@ -291,4 +311,9 @@ impl ImapDoor {
             _ => Err(unavailable("filing had another outcome")),
         }
     }
+}
+
+/// RFC 8474 §4: never used for another mailbox, whatever becomes of this one.
+fn mailbox_id((holder, mailbox): Place) -> String {
+    format!("F{:x}-{:x}", holder.0, mailbox.0)
 }

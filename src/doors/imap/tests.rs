@@ -38,7 +38,7 @@ async fn an_account_that_was_removed_can_do_nothing_more() {
         Question::Refresh,
         Question::Expunge { uids: None },
         Question::Copy { uids: all, mailbox: "Trash".into(), take: true },
-        Question::Create { mailbox: "mine".into() },
+        Question::Create { mailbox: "mine".into(), special_use: None },
     ] {
         let shown = format!("{question:?}");
         let Answer::Refused(refusal) = door.ask(question).await else { panic!("{shown}") };
@@ -65,7 +65,7 @@ async fn renaming_inbox_moves_its_mail_and_leaves_it_empty() {
 async fn a_mailbox_that_is_deleted_elsewhere_is_told_once() {
     let house = house().await;
     let mut door = door(&house, house.plato().await);
-    assert!(matches!(door.ask(Question::Create { mailbox: "a".into() }).await, Answer::Done(_)));
+    assert!(matches!(door.ask(Question::Create { mailbox: "a".into(), special_use: None }).await, Answer::Created { .. }));
     assert!(matches!(door.ask(Question::Select { mailbox: "a".into(), read_only: false }).await, Answer::Selected(_)));
     let place = door.open.as_ref().unwrap().place;
     house.store.commit(Change::DeleteMailbox { place, name: "a".into() }).await.unwrap();

@@ -46,9 +46,16 @@ pub(super) async fn find(store: &Store, id: HolderId, name: &str) -> Result<(Pla
     tree.find(name).map(|leaf| ((id, leaf.id), leaf.name.clone())).ok_or_else(missing)
 }
 
+/// The use that an attribute names (RFC 6154 §5.3).
+pub(super) fn special_use(name: &str) -> Result<SpecialUse, Refusal> {
+    let known = SpecialUse::ALL.into_iter().map(|(special_use, _)| special_use);
+    let missing = || Refusal { code: Some(RefusalCode::UseAttr), text: "There are no mailboxes for this use here".into() };
+    known.into_iter().find(|special_use| attribute(*special_use).eq_ignore_ascii_case(name)).ok_or_else(missing)
+}
+
 /// The change that makes a mailbox.
-pub(super) fn create(holder: HolderId, name: String, now: i64) -> Change {
-    Change::CreateMailbox { holder, name, special_use: None, now }
+pub(super) fn create(holder: HolderId, name: String, special_use: Option<SpecialUse>, now: i64) -> Change {
+    Change::CreateMailbox { holder, name, special_use, now }
 }
 
 /// RFC 3501 §6.3.5: renaming INBOX moves its messages to a new mailbox and leaves it empty.
@@ -57,10 +64,10 @@ pub(super) async fn rename(store: &Store, id: HolderId, from: String, to: String
         store.commit(Change::RenameMailbox { holder: id, from, to, now }).await.map_err(refused)?;
         return Ok(());
     }
-    store.commit(create(id, to.clone(), now)).await.map_err(refused)?;
+    store.commit(create(id, to.clone(), None, now)).await.map_err(refused)?;
     let target: MailboxId = find(store, id, &to).await?.0.1;
     let source = find(store, id, INBOX).await?.0.1;
     let all = UidSet::from_ranges([1..=u32::MAX]);
-    let change = Change::Copy { holder: id, from: source, to: target, uids: all, take: true };
+    let change = Change::Copy { holder: id, from: source, to: target, uids: all, take: true, now };
     store.commit(change).await.map(|_: Outcome| ()).map_err(refused)
 }

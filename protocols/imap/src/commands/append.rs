@@ -32,7 +32,7 @@ struct Prefix {
 pub(crate) fn begin(server: &mut Server, command: &[u8], literal: Literal) {
     let tag = Cursor::new(command).tag().unwrap_or("*").to_owned();
     let upload = Upload { tag, remaining: literal.size, refused: None };
-    let refused = match prefix(command) {
+    let refused = match prefix(command, server.enabled.utf8_strings()) {
         _ if literal.binary => Response::NO_BINARY,
         Err(response) => response,
         Ok(_) if literal.size > server.config.message_bytes_max => Response::TOO_BIG,
@@ -130,14 +130,14 @@ pub(super) fn filed(server: &mut Server, running: &Running, answer: Answer) {
 }
 
 /// RFC 3501 §9: tag SP "APPEND" SP mailbox [SP flag-list] [SP date-time] SP, up to the literal
-fn prefix(command: &[u8]) -> Result<Prefix, Response> {
-    let mut cursor = Cursor::new(command);
+fn prefix(command: &[u8], utf8: bool) -> Result<Prefix, Response> {
+    let mut cursor = Cursor::new(command).utf8(utf8);
     let verb = cursor.tag().is_some() && cursor.space() && cursor.word().is_some() && cursor.space();
     let mailbox = cursor.astring().filter(|_| verb).ok_or(Response::BAD_ARGUMENTS)?;
     space(&mut cursor)?;
     let mut flags = FlagNames::default();
     if cursor.byte(b'(') {
-        flags = store::flag_names(flag_list(&mut cursor).ok_or(Response::BAD_ARGUMENTS)?.into_iter())?;
+        flags = store::flag_names(store::flag_list(&mut cursor).ok_or(Response::BAD_ARGUMENTS)?.into_iter())?;
         space(&mut cursor)?;
     }
     let mut received = None;
@@ -149,24 +149,11 @@ fn prefix(command: &[u8]) -> Result<Prefix, Response> {
     if !cursor.is_at_end() {
         return Err(Response::BAD_ARGUMENTS);
     }
-    Ok(Prefix { mailbox: decode_name(&mailbox)?, flags, received })
+    Ok(Prefix { mailbox: decode_name(&mailbox, utf8)?, flags, received })
 }
 
 fn space(cursor: &mut Cursor<'_>) -> Result<(), Response> {
     if cursor.space() { Ok(()) } else { Err(Response::BAD_ARGUMENTS) }
-}
-
-/// The rest of: flag-list = "(" [flag *(SP flag)] ")"
-fn flag_list(cursor: &mut Cursor<'_>) -> Option<Vec<String>> {
-    let mut flags = Vec::new();
-    while !cursor.byte(b')') {
-        if !flags.is_empty() {
-            cursor.space().then_some(())?;
-        }
-        let mark = if cursor.byte(b'\\') { "\\" } else { "" };
-        flags.push(format!("{mark}{}", cursor.atom()?));
-    }
-    Some(flags)
 }
 
 /// RFC 3501 §9: date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE; seconds since 1970
@@ -243,7 +230,7 @@ mod tests {
             ("t APPEND a \"1\" ", None),
         ];
         for (wire, expected) in table {
-            assert_eq!(prefix(wire.as_bytes()).ok(), expected, "{wire}");
+            assert_eq!(prefix(wire.as_bytes(), false).ok(), expected, "{wire}");
         }
     }
 }

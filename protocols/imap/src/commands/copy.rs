@@ -1,25 +1,40 @@
 //! COPY (RFC 3501 §6.4.7) and MOVE (RFC 6851), with COPYUID (RFC 4315 §3).
 
-use super::{Asked, Running, mailbox_name, refusal, resolve};
+use super::{Asked, Running, end, mailbox, refusal, resolve};
+use crate::grammar::Cursor;
 use crate::questions::{Answer, Question};
 use crate::response::Response;
+use crate::sequence::SequenceSet;
 use crate::server::{Server, State};
-use imap_types::mailbox::Mailbox;
-use imap_types::sequence::SequenceSet;
 use stoa_mailbox::Uid;
 
-/// RFC 3501 §9: "COPY" SP sequence-set SP mailbox; RFC 6851 §6: "MOVE" with the same
-pub(super) fn copy(server: &mut Server, running: Running, set: &SequenceSet, mailbox: &Mailbox<'_>, take: bool) {
-    let mailbox = match mailbox_name(mailbox) {
-        Ok(mailbox) => mailbox,
+/// RFC 3501 §9: "COPY" SP sequence-set SP mailbox
+pub(super) fn copy(server: &mut Server, running: Running, cursor: Cursor<'_>) {
+    transfer(server, running, cursor, false);
+}
+
+/// RFC 6851 §6: "MOVE" SP sequence-set SP mailbox
+pub(super) fn take(server: &mut Server, running: Running, cursor: Cursor<'_>) {
+    transfer(server, running, cursor, true);
+}
+
+fn transfer(server: &mut Server, running: Running, mut cursor: Cursor<'_>, take: bool) {
+    let (set, mailbox) = match parse(server, &mut cursor) {
+        Ok(parsed) => parsed,
         Err(response) => return server.respond(&running.tag, &response),
     };
     if take && matches!(&server.state, State::Selected(opened) if opened.read_only) {
         return server.finish(&running, &Response::MAILBOX_READ_ONLY);
     }
-    if let Some((running, uids)) = resolve(server, running, set) {
+    if let Some((running, uids)) = resolve(server, running, &set) {
         server.ask(Question::Copy { uids, mailbox, take }, Asked::Copy(running, take));
     }
+}
+
+fn parse(server: &Server, cursor: &mut Cursor<'_>) -> Result<(SequenceSet, String), Response> {
+    let set = cursor.space().then(|| SequenceSet::read(cursor)).flatten().ok_or(Response::BAD_ARGUMENTS)?;
+    let mailbox = mailbox(server, cursor)?;
+    end(cursor).map(|()| (set, mailbox))
 }
 
 /// The door has answered. RFC 6851 §4.3: COPYUID comes before the messages go.
@@ -32,7 +47,8 @@ pub(super) fn answered(server: &mut Server, running: &Running, take: bool, answe
     let copied = Response::OK.code(format!("COPYUID {uid_validity} {} {}", runs(&from), runs(&to)));
     if take {
         copied.text("Moved").write(&mut server.out, "*");
-        return server.finish(running, &Response::OK);
+        let response = super::expunge::done(server);
+        return server.finish(running, &response);
     }
     server.finish(running, &copied);
 }

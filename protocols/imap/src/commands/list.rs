@@ -4,6 +4,7 @@
 //! special use are always said; what a client may ask for is thus mostly what it gets anyway.
 
 use super::{Asked, Running, refusal};
+use crate::commands::enable::Enabled;
 use crate::grammar::Cursor;
 use crate::limits::PATTERN_BYTES_MAX;
 use crate::names;
@@ -11,7 +12,7 @@ use crate::pattern::matches;
 use crate::questions::{Answer, Mailbox, Question};
 use crate::response::Response;
 use crate::server::Server;
-use crate::write::quoted;
+use crate::write::mailbox;
 use std::collections::HashSet;
 
 /// What is to be listed.
@@ -32,7 +33,7 @@ pub(crate) struct Listing {
 
 /// RFC 5258 §6: "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]
 pub(super) fn list(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
-    match parse(&mut cursor) {
+    match parse(&mut cursor, server.enabled) {
         Err(response) => server.respond(&running.tag, &response),
         Ok(None) => {
             // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root.
@@ -43,7 +44,7 @@ pub(super) fn list(server: &mut Server, running: Running, mut cursor: Cursor<'_>
     }
 }
 
-fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Listing>, Response> {
+fn parse(cursor: &mut Cursor<'_>, enabled: Enabled) -> Result<Option<Listing>, Response> {
     let bad = || Response::BAD_ARGUMENTS;
     let mut listing = Listing::default();
     cursor.space().then_some(()).ok_or_else(bad)?;
@@ -62,7 +63,10 @@ fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Listing>, Response> {
     if !listing.extended && patterns.iter().all(|pattern| pattern.is_empty()) {
         return Ok(None);
     }
-    listing.patterns = patterns.iter().map(|pattern| pattern_text(&reference, pattern)).collect::<Result<_, _>>()?;
+    // RFC 9051 §7.3.1 has an attribute for names that do not exist, as the extension has.
+    listing.extended |= enabled.rev2;
+    listing.patterns =
+        patterns.iter().map(|pattern| pattern_text(&reference, pattern, enabled.utf8_strings())).collect::<Result<_, _>>()?;
     Ok(Some(listing))
 }
 
@@ -81,11 +85,11 @@ fn patterns<'a>(cursor: &mut Cursor<'a>, listing: &mut Listing) -> Option<Vec<st
 }
 
 /// The text of reference and pattern. Wildcards are no part of a shift, so it is decoded like a name.
-pub(super) fn pattern_text(reference: &[u8], pattern: &[u8]) -> Result<String, Response> {
+pub(super) fn pattern_text(reference: &[u8], pattern: &[u8], utf8: bool) -> Result<String, Response> {
     if reference.len() + pattern.len() > PATTERN_BYTES_MAX {
         return Err(Response::UNUSABLE_NAME);
     }
-    names::decode(&[reference, pattern].concat()).ok_or(Response::BAD_NAME)
+    names::decode(&[reference, pattern].concat(), utf8).ok_or(Response::BAD_NAME)
 }
 
 impl Listing {
@@ -162,8 +166,9 @@ struct Line<'a> {
 /// The door has answered.
 pub(super) fn answered(server: &mut Server, running: &Running, listing: &Listing, answer: Answer) {
     let Answer::Mailboxes(mailboxes) = answer else { return server.finish(running, &refusal(answer)) };
+    let utf8 = server.enabled.utf8_strings();
     for line in listing.lines(&mailboxes) {
-        write(&mut server.out, "LIST", line.name, &line.attributes);
+        write(&mut server.out, "LIST", line.name, &line.attributes, utf8);
         let below = if line.subscribed_below { " (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n" } else { "\r\n" };
         server.out.extend_from_slice(below.as_bytes());
     }
@@ -171,9 +176,9 @@ pub(super) fn answered(server: &mut Server, running: &Running, listing: &Listing
 }
 
 /// RFC 3501 §9: mailbox-list, without the end of the line
-pub(super) fn write(out: &mut Vec<u8>, verb: &str, name: &str, attributes: &[&str]) {
+pub(super) fn write(out: &mut Vec<u8>, verb: &str, name: &str, attributes: &[&str], utf8: bool) {
     out.extend_from_slice(format!("* {verb} ({}) \"/\" ", attributes.join(" ")).as_bytes());
-    quoted(out, names::encode(name).as_bytes());
+    mailbox(out, name, utf8);
 }
 
 /// `a` and `a/b` of `a/b/c`.
@@ -200,7 +205,7 @@ mod tests {
 
     fn listed(arguments: &str) -> Result<String, Response> {
         let wire = format!(" {arguments}\r\n");
-        let listing = parse(&mut Cursor::new(wire.as_bytes()))?.unwrap();
+        let listing = parse(&mut Cursor::new(wire.as_bytes()), Enabled::default())?.unwrap();
         let show = |line: Line<'_>| format!("{} {}{}", line.name, line.attributes.join(" "), if line.subscribed_below { " +" } else { "" });
         Ok(listing.lines(&mailboxes()).into_iter().map(show).collect::<Vec<_>>().join(", "))
     }

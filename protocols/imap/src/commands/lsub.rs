@@ -1,35 +1,35 @@
 //! LSUB (RFC 3501 §6.3.9): the subscribed names, whether they exist or not.
 
 use super::list::{levels_above, pattern_text, write};
-use super::{Asked, Running, refusal};
+use super::{Asked, Running, end, refusal};
+use crate::grammar::Cursor;
 use crate::pattern::matches;
 use crate::questions::{Answer, Mailbox, Question};
 use crate::response::Response;
 use crate::server::Server;
-use imap_types::mailbox::{ListMailbox, Mailbox as WireMailbox};
 use std::collections::HashSet;
 
 /// RFC 3501 §9: "LSUB" SP mailbox SP list-mailbox
-pub(super) fn lsub(server: &mut Server, running: Running, reference: &WireMailbox<'_>, pattern: &ListMailbox<'_>) {
-    let pattern = match pattern {
-        ListMailbox::Token(token) => token.as_ref(),
-        ListMailbox::String(string) => string.as_ref(),
-    };
-    let reference = match reference {
-        WireMailbox::Inbox => b"INBOX",
-        WireMailbox::Other(other) => other.as_ref(),
-    };
-    match pattern_text(reference, pattern) {
+pub(super) fn lsub(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
+    match parse(server, &mut cursor) {
         Ok(pattern) => server.ask(Question::Mailboxes, Asked::Lsub(running, pattern)),
         Err(response) => server.respond(&running.tag, &response),
     }
 }
 
+fn parse(server: &Server, cursor: &mut Cursor<'_>) -> Result<String, Response> {
+    let reference = cursor.space().then(|| cursor.astring()).flatten().ok_or(Response::BAD_ARGUMENTS)?;
+    let pattern = cursor.space().then(|| cursor.pattern()).flatten().ok_or(Response::BAD_ARGUMENTS)?;
+    end(cursor)?;
+    pattern_text(&reference, &pattern, server.enabled.utf8_strings())
+}
+
 /// The door has answered.
 pub(super) fn answered(server: &mut Server, running: &Running, pattern: &str, answer: Answer) {
     let Answer::Mailboxes(mailboxes) = answer else { return server.finish(running, &refusal(answer)) };
+    let utf8 = server.enabled.utf8_strings();
     for (name, attributes) in lines(&mailboxes, pattern) {
-        write(&mut server.out, "LSUB", name, attributes);
+        write(&mut server.out, "LSUB", name, attributes, utf8);
         server.out.extend_from_slice(b"\r\n");
     }
     server.finish(running, &Response::OK);

@@ -1,24 +1,24 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7): which mailboxes there are.
 
-use super::{Asked, Running, ask, mailbox_name};
+use super::{Asked, Running, ask, end, mailbox};
+use crate::grammar::Cursor;
 use crate::questions::Question;
 use crate::response::Response;
 use crate::server::{Server, State};
-use imap_types::mailbox::Mailbox;
 
 /// RFC 3501 §9: "CREATE" SP mailbox. A separator at the end only says that there will be others below (§6.3.3).
-pub(super) fn create(server: &mut Server, running: Running, mailbox: &Mailbox<'_>) {
-    let question = mailbox_name(mailbox).and_then(new_name).and_then(|mailbox| match mailbox.as_str() {
+pub(super) fn create(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
+    let question = only_mailbox(server, &mut cursor).and_then(new_name).and_then(|mailbox| match mailbox.as_str() {
         "INBOX" => Err(Response::INBOX_STAYS),
-        _ => Ok(Question::Create { mailbox }),
+        _ => Ok(Question::Create { mailbox, special_use: None }),
     });
     proceed(server, running, question);
 }
 
 /// RFC 3501 §9: "DELETE" SP mailbox. The selected one is let go first and the client told so (CLOSED, RFC 9051 §7.1):
 /// else it would be cut off for what it asked itself.
-pub(super) fn delete(server: &mut Server, running: Running, mailbox: &Mailbox<'_>) {
-    match mailbox_name(mailbox) {
+pub(super) fn delete(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
+    match only_mailbox(server, &mut cursor) {
         Err(response) => server.respond(&running.tag, &response),
         Ok(mailbox) if mailbox == "INBOX" => server.respond(&running.tag, &Response::INBOX_STAYS),
         Ok(mailbox) if matches!(&server.state, State::Selected(opened) if opened.mailbox == mailbox) => {
@@ -31,18 +31,30 @@ pub(super) fn delete(server: &mut Server, running: Running, mailbox: &Mailbox<'_
 }
 
 /// RFC 3501 §9: "RENAME" SP mailbox SP mailbox. INBOX can be renamed: its messages move (§6.3.5).
-pub(super) fn rename(server: &mut Server, running: Running, from: &Mailbox<'_>, to: &Mailbox<'_>) {
-    let question = mailbox_name(from).and_then(|from| {
-        let to = mailbox_name(to).and_then(new_name)?;
+pub(super) fn rename(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
+    let question = mailbox(server, &mut cursor).and_then(|from| {
+        let to = only_mailbox(server, &mut cursor).and_then(new_name)?;
         if to == "INBOX" { Err(Response::INBOX_STAYS) } else { Ok(Question::Rename { from, to }) }
     });
     proceed(server, running, question);
 }
 
-/// RFC 3501 §9: ("SUBSCRIBE" / "UNSUBSCRIBE") SP mailbox
-pub(super) fn subscribe(server: &mut Server, running: Running, mailbox: &Mailbox<'_>, on: bool) {
-    let question = mailbox_name(mailbox).map(|mailbox| Question::Subscribe { mailbox, on });
+/// RFC 3501 §9: "SUBSCRIBE" SP mailbox
+pub(super) fn subscribe(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
+    let question = only_mailbox(server, &mut cursor).map(|mailbox| Question::Subscribe { mailbox, on: true });
     proceed(server, running, question);
+}
+
+/// RFC 3501 §9: "UNSUBSCRIBE" SP mailbox
+pub(super) fn unsubscribe(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
+    let question = only_mailbox(server, &mut cursor).map(|mailbox| Question::Subscribe { mailbox, on: false });
+    proceed(server, running, question);
+}
+
+/// SP mailbox CRLF
+fn only_mailbox(server: &Server, cursor: &mut Cursor<'_>) -> Result<String, Response> {
+    let name = mailbox(server, cursor)?;
+    end(cursor).map(|()| name)
 }
 
 fn proceed(server: &mut Server, running: Running, question: Result<Question, Response>) {

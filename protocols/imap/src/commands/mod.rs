@@ -1,11 +1,13 @@
 //! The commands: one file each, and the table that names them all.
 //!
 //! When a command is valid and whether its responses may carry EXPUNGE stands in the table as data and is checked
-//! here, once. What the codec parses comes to a command as a value; questions come back through [`Asked`].
+//! here, once. Commands that take names or sets of messages read their arguments themselves, from a cursor; what the codec
+//! reads comes as a value. Questions come back through [`Asked`].
 
 pub(crate) mod append;
 pub(crate) mod auth;
 mod copy;
+pub(crate) mod enable;
 mod expunge;
 mod fetch;
 pub(crate) mod idle;
@@ -23,20 +25,20 @@ use crate::grammar::Cursor;
 use crate::names::{self, is_inbox};
 use crate::questions::{Answer, Question};
 use crate::response::Response;
+use crate::sequence::SequenceSet;
 use crate::server::{Phase, Server, State};
 use imap_codec::CommandCodec;
 use imap_codec::decode::Decoder;
 use imap_types::command::CommandBody;
-use imap_types::mailbox::Mailbox;
-use imap_types::sequence::SequenceSet;
 use stoa_mailbox::UidSet;
 
-/// A command's name and when it is valid.
+/// A command's name, when it is valid, and who reads its arguments.
 struct Rule {
     name: &'static str,
     valid: Valid,
     /// RFC 3501 §7.4.1: numbers must not change under FETCH, STORE and SEARCH.
     expunge: bool,
+    run: Run,
 }
 
 /// RFC 3501 §6.
@@ -48,46 +50,56 @@ enum Valid {
     Selected,
 }
 
+/// Who reads the arguments.
+#[derive(Clone, Copy)]
+enum Run {
+    /// The command's own file, from after its name.
+    Own(fn(&mut Server, Running, Cursor<'_>)),
+    /// The codec; then [`dispatch`].
+    Codec,
+}
+
+use Run::{Codec, Own};
 use Valid::{AfterLogin, Always, BeforeLogin};
 
 #[rustfmt::skip]
 const RULES: [Rule; 36] = [
-    Rule { name: "CAPABILITY",   valid: Always,          expunge: true },
-    Rule { name: "NOOP",         valid: Always,          expunge: true },
-    Rule { name: "LOGOUT",       valid: Always,          expunge: false },
-    Rule { name: "ID",           valid: Always,          expunge: true },
-    Rule { name: "STARTTLS",     valid: BeforeLogin,     expunge: false },
-    Rule { name: "AUTHENTICATE", valid: BeforeLogin,     expunge: false },
-    Rule { name: "LOGIN",        valid: BeforeLogin,     expunge: false },
-    Rule { name: "ENABLE",       valid: AfterLogin,      expunge: true },
-    Rule { name: "NAMESPACE",    valid: AfterLogin,      expunge: true },
-    Rule { name: "SELECT",       valid: AfterLogin,      expunge: false },
-    Rule { name: "EXAMINE",      valid: AfterLogin,      expunge: false },
-    Rule { name: "CREATE",       valid: AfterLogin,      expunge: true },
-    Rule { name: "DELETE",       valid: AfterLogin,      expunge: true },
-    Rule { name: "RENAME",       valid: AfterLogin,      expunge: true },
-    Rule { name: "SUBSCRIBE",    valid: AfterLogin,      expunge: true },
-    Rule { name: "UNSUBSCRIBE",  valid: AfterLogin,      expunge: true },
-    Rule { name: "LIST",         valid: AfterLogin,      expunge: true },
-    Rule { name: "LSUB",         valid: AfterLogin,      expunge: true },
-    Rule { name: "STATUS",       valid: AfterLogin,      expunge: true },
-    Rule { name: "APPEND",       valid: AfterLogin,      expunge: true },
-    Rule { name: "IDLE",         valid: AfterLogin,      expunge: true },
-    Rule { name: "CHECK",        valid: Valid::Selected, expunge: true },
-    Rule { name: "CLOSE",        valid: Valid::Selected, expunge: false },
-    Rule { name: "UNSELECT",     valid: Valid::Selected, expunge: false },
-    Rule { name: "EXPUNGE",      valid: Valid::Selected, expunge: true },
-    Rule { name: "UID EXPUNGE",  valid: Valid::Selected, expunge: true },
-    Rule { name: "SEARCH",       valid: Valid::Selected, expunge: false },
-    Rule { name: "UID SEARCH",   valid: Valid::Selected, expunge: true },
-    Rule { name: "FETCH",        valid: Valid::Selected, expunge: false },
-    Rule { name: "UID FETCH",    valid: Valid::Selected, expunge: true },
-    Rule { name: "STORE",        valid: Valid::Selected, expunge: false },
-    Rule { name: "UID STORE",    valid: Valid::Selected, expunge: true },
-    Rule { name: "COPY",         valid: Valid::Selected, expunge: true },
-    Rule { name: "UID COPY",     valid: Valid::Selected, expunge: true },
-    Rule { name: "MOVE",         valid: Valid::Selected, expunge: true },
-    Rule { name: "UID MOVE",     valid: Valid::Selected, expunge: true },
+    Rule { name: "CAPABILITY",   valid: Always,          expunge: true,  run: Codec },
+    Rule { name: "NOOP",         valid: Always,          expunge: true,  run: Codec },
+    Rule { name: "LOGOUT",       valid: Always,          expunge: false, run: Codec },
+    Rule { name: "ID",           valid: Always,          expunge: true,  run: Codec },
+    Rule { name: "STARTTLS",     valid: BeforeLogin,     expunge: false, run: Codec },
+    Rule { name: "AUTHENTICATE", valid: BeforeLogin,     expunge: false, run: Codec },
+    Rule { name: "LOGIN",        valid: BeforeLogin,     expunge: false, run: Codec },
+    Rule { name: "ENABLE",       valid: AfterLogin,      expunge: true,  run: Own(enable::enable) },
+    Rule { name: "NAMESPACE",    valid: AfterLogin,      expunge: true,  run: Codec },
+    Rule { name: "SELECT",       valid: AfterLogin,      expunge: false, run: Own(select::select) },
+    Rule { name: "EXAMINE",      valid: AfterLogin,      expunge: false, run: Own(select::examine) },
+    Rule { name: "CREATE",       valid: AfterLogin,      expunge: true,  run: Own(mailboxes::create) },
+    Rule { name: "DELETE",       valid: AfterLogin,      expunge: true,  run: Own(mailboxes::delete) },
+    Rule { name: "RENAME",       valid: AfterLogin,      expunge: true,  run: Own(mailboxes::rename) },
+    Rule { name: "SUBSCRIBE",    valid: AfterLogin,      expunge: true,  run: Own(mailboxes::subscribe) },
+    Rule { name: "UNSUBSCRIBE",  valid: AfterLogin,      expunge: true,  run: Own(mailboxes::unsubscribe) },
+    Rule { name: "LIST",         valid: AfterLogin,      expunge: true,  run: Own(list::list) },
+    Rule { name: "LSUB",         valid: AfterLogin,      expunge: true,  run: Own(lsub::lsub) },
+    Rule { name: "STATUS",       valid: AfterLogin,      expunge: true,  run: Own(status::status) },
+    Rule { name: "APPEND",       valid: AfterLogin,      expunge: true,  run: Codec },
+    Rule { name: "IDLE",         valid: AfterLogin,      expunge: true,  run: Codec },
+    Rule { name: "CHECK",        valid: Valid::Selected, expunge: true,  run: Codec },
+    Rule { name: "CLOSE",        valid: Valid::Selected, expunge: false, run: Codec },
+    Rule { name: "UNSELECT",     valid: Valid::Selected, expunge: false, run: Codec },
+    Rule { name: "EXPUNGE",      valid: Valid::Selected, expunge: true,  run: Own(expunge::expunge) },
+    Rule { name: "UID EXPUNGE",  valid: Valid::Selected, expunge: true,  run: Own(expunge::uid_expunge) },
+    Rule { name: "SEARCH",       valid: Valid::Selected, expunge: false, run: Codec },
+    Rule { name: "UID SEARCH",   valid: Valid::Selected, expunge: true,  run: Codec },
+    Rule { name: "FETCH",        valid: Valid::Selected, expunge: false, run: Codec },
+    Rule { name: "UID FETCH",    valid: Valid::Selected, expunge: true,  run: Codec },
+    Rule { name: "STORE",        valid: Valid::Selected, expunge: false, run: Own(store::store) },
+    Rule { name: "UID STORE",    valid: Valid::Selected, expunge: true,  run: Own(store::store) },
+    Rule { name: "COPY",         valid: Valid::Selected, expunge: true,  run: Own(copy::copy) },
+    Rule { name: "UID COPY",     valid: Valid::Selected, expunge: true,  run: Own(copy::copy) },
+    Rule { name: "MOVE",         valid: Valid::Selected, expunge: true,  run: Own(copy::take) },
+    Rule { name: "UID MOVE",     valid: Valid::Selected, expunge: true,  run: Own(copy::take) },
 ];
 
 /// The command in progress.
@@ -116,12 +128,14 @@ pub(crate) enum Asked {
     Idle(Running),
     List(Running, list::Listing),
     Lsub(Running, String),
-    /// And its name.
-    Select(Running, String),
+    Select(Running, select::Request),
+    /// What went while the client was away.
+    Resync(Running, select::Resync),
     /// The EXPUNGE of a CLOSE.
     Close(Running),
     /// The mailbox to delete was the selected one.
     Delete(Running, String),
+    Expunge(Running),
     /// And what the client is told then.
     Unselect(Running, Response),
     Status(Running, status::Request),
@@ -132,12 +146,13 @@ pub(crate) enum Asked {
     Copy(Running, bool),
     Store(Running, store::Change),
     Seen(Running, fetch::Wanted),
-    Streamed(Running),
+    /// And what the client is told then.
+    Streamed(Running, Response),
 }
 
 /// RFC 3501 §9: command = tag SP command-name … CRLF
 pub(crate) fn run(server: &mut Server, command: &[u8]) {
-    let mut cursor = Cursor::new(command);
+    let mut cursor = Cursor::new(command).utf8(server.enabled.utf8_strings());
     let Some(tag) = cursor.tag() else {
         return server.respond("*", &Response::BAD_SYNTAX.text("A command begins with a tag"));
     };
@@ -149,12 +164,12 @@ pub(crate) fn run(server: &mut Server, command: &[u8]) {
         Ok(rule) => rule,
     };
     let running = Running { tag: tag.to_owned(), expunge: rule.expunge, by_uid: name.starts_with("UID ") };
-    if rule.name == "LIST" {
-        return list::list(server, running, cursor);
-    }
-    match CommandCodec::new().decode(command) {
-        Ok(([], command)) => dispatch(server, running, command.body),
-        _ => server.respond(tag, &Response::BAD_ARGUMENTS),
+    match rule.run {
+        Own(run) => run(server, running, cursor),
+        Codec => match CommandCodec::new().decode(command) {
+            Ok(([], command)) => dispatch(server, running, command.body),
+            _ => server.respond(tag, &Response::BAD_ARGUMENTS),
+        },
     }
 }
 
@@ -196,7 +211,6 @@ fn dispatch(server: &mut Server, running: Running, body: CommandBody<'_>) {
         CommandBody::Noop | CommandBody::Check => small::noop(server, running),
         CommandBody::Logout => small::logout(server, &running),
         CommandBody::Id { .. } => small::id(server, &running),
-        CommandBody::Enable { .. } => small::enable(server, &running),
         CommandBody::Namespace => small::namespace(server, &running),
         CommandBody::StartTLS => starttls::starttls(server, &running),
         CommandBody::Authenticate { mechanism, initial_response } => {
@@ -208,31 +222,15 @@ fn dispatch(server: &mut Server, running: Running, body: CommandBody<'_>) {
             );
         }
         CommandBody::Login { username, password } => auth::login(server, running.tag, username.as_ref(), password.declassify().as_ref()),
-        CommandBody::Select { mailbox, parameters } if parameters.is_empty() => select::select(server, running, &mailbox, false),
-        CommandBody::Examine { mailbox, parameters } if parameters.is_empty() => select::select(server, running, &mailbox, true),
         CommandBody::Close => select::close(server, running),
         CommandBody::Unselect => select::unselect(server, running),
-        CommandBody::Create { mailbox } => mailboxes::create(server, running, &mailbox),
-        CommandBody::Delete { mailbox } => mailboxes::delete(server, running, &mailbox),
-        CommandBody::Rename { from, to } => mailboxes::rename(server, running, &from, &to),
-        CommandBody::Subscribe { mailbox } => mailboxes::subscribe(server, running, &mailbox, true),
-        CommandBody::Unsubscribe { mailbox } => mailboxes::subscribe(server, running, &mailbox, false),
-        CommandBody::Lsub { reference, mailbox_wildcard } => lsub::lsub(server, running, &reference, &mailbox_wildcard),
-        CommandBody::Status { mailbox, item_names } => status::status(server, running, &mailbox, &item_names),
         CommandBody::Idle => idle::idle(server, running),
-        CommandBody::Expunge => expunge::expunge(server, running, None),
-        CommandBody::ExpungeUid { sequence_set } => expunge::expunge(server, running, Some(&sequence_set)),
         CommandBody::Search { charset, criteria, .. } => {
-            search::search(server, running, charset.as_ref().map(AsRef::as_ref), criteria.as_ref())
+            search::search(server, running, charset.as_ref().map(AsRef::as_ref), criteria.as_ref());
         }
         CommandBody::Fetch { sequence_set, macro_or_item_names, modifiers, .. } if modifiers.is_empty() => {
             fetch::fetch(server, running, &sequence_set, macro_or_item_names);
         }
-        CommandBody::Store { sequence_set, kind, response, flags, modifiers, .. } if modifiers.is_empty() => {
-            store::store(server, running, &sequence_set, (kind, response), &flags);
-        }
-        CommandBody::Copy { sequence_set, mailbox, .. } => copy::copy(server, running, &sequence_set, &mailbox, false),
-        CommandBody::Move { sequence_set, mailbox, .. } => copy::copy(server, running, &sequence_set, &mailbox, true),
         // Extensions that the codec knows and we do not offer.
         _ => server.respond(&running.tag, &Response::NOT_SUPPORTED),
     }
@@ -250,9 +248,11 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Idle(running) => idle::begun(server, running, answer),
         Asked::List(running, listing) => list::answered(server, &running, &listing, answer),
         Asked::Lsub(running, pattern) => lsub::answered(server, &running, &pattern, answer),
-        Asked::Select(running, mailbox) => select::answered(server, &running, mailbox, answer),
+        Asked::Select(running, request) => select::answered(server, running, request, answer),
+        Asked::Resync(running, resync) => select::resynced(server, running, &resync, answer),
         Asked::Close(running) => select::expunged(server, running, answer),
         Asked::Delete(running, mailbox) => ask(server, running, Question::Delete { mailbox }),
+        Asked::Expunge(running) => expunge::answered(server, &running, answer),
         Asked::Unselect(running, response) => server.respond(&running.tag, &response),
         Asked::Status(running, request) => status::answered(server, &running, &request, answer),
         Asked::BeginAppend(upload, synchronising) => append::begun(server, upload, synchronising, answer),
@@ -262,7 +262,7 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Copy(running, take) => copy::answered(server, &running, take, answer),
         Asked::Store(running, change) => store::answered(server, &running, &change, answer),
         Asked::Seen(running, wanted) => fetch::seen(server, running, wanted, answer),
-        Asked::Streamed(running) => plain(server, &running, answer),
+        Asked::Streamed(running, response) => server.finish(&running, &response),
     }
 }
 
@@ -272,7 +272,10 @@ fn plain(server: &mut Server, running: &Running, answer: Answer) {
             server.learn(view);
             Response::OK
         }
-        Answer::Streamed => Response::OK,
+        Answer::Created { mailbox_id, view } => {
+            server.learn(view);
+            Response::OK.code(format!("MAILBOXID ({mailbox_id})"))
+        }
         other => refusal(other),
     };
     server.finish(running, &response);
@@ -288,17 +291,15 @@ fn ask(server: &mut Server, running: Running, question: Question) {
     server.ask(question, Asked::Plain(running));
 }
 
-/// The name of a mailbox as text.
-fn mailbox_name(mailbox: &Mailbox<'_>) -> Result<String, Response> {
-    match mailbox {
-        Mailbox::Inbox => Ok("INBOX".to_owned()),
-        Mailbox::Other(other) => decode_name(other.as_ref()),
-    }
+/// SP mailbox: its name as text.
+fn mailbox(server: &Server, cursor: &mut Cursor<'_>) -> Result<String, Response> {
+    let wire = cursor.space().then(|| cursor.astring()).flatten().ok_or(Response::BAD_ARGUMENTS)?;
+    decode_name(&wire, server.enabled.utf8_strings())
 }
 
 /// The name of a mailbox as text, from its wire form. Below INBOX the first level has one spelling, too.
-fn decode_name(wire: &[u8]) -> Result<String, Response> {
-    let name = names::decode(wire).ok_or(Response::BAD_NAME)?;
+fn decode_name(wire: &[u8], utf8: bool) -> Result<String, Response> {
+    let name = names::decode(wire, utf8).ok_or(Response::BAD_NAME)?;
     if name.is_empty() || name.len() > crate::limits::MAILBOX_NAME_BYTES_MAX {
         return Err(Response::UNUSABLE_NAME);
     }
@@ -307,6 +308,11 @@ fn decode_name(wire: &[u8]) -> Result<String, Response> {
         Some((first, below)) if is_inbox(first) => format!("INBOX/{below}"),
         _ => name,
     })
+}
+
+/// The end of a command's arguments.
+fn end(cursor: &Cursor<'_>) -> Result<(), Response> {
+    if cursor.end_of_command() { Ok(()) } else { Err(Response::BAD_ARGUMENTS) }
 }
 
 /// The messages that a set names, or else an end of the command.

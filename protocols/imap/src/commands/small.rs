@@ -1,4 +1,4 @@
-//! CAPABILITY, NOOP, CHECK, LOGOUT, ID, ENABLE and NAMESPACE: each is a line or two.
+//! CAPABILITY, NOOP, CHECK, LOGOUT, ID and NAMESPACE: each is a line or two.
 
 use super::{Running, ask};
 use crate::questions::Question;
@@ -51,12 +51,6 @@ pub(super) fn logout(server: &mut Server, running: &Running) {
 pub(super) fn id(server: &mut Server, running: &Running) {
     let version = if server.is_authenticated() { concat!(" \"version\" \"", env!("CARGO_PKG_VERSION"), "\"") } else { "" };
     server.out.extend_from_slice(format!("* ID (\"name\" \"Stoa\"{version})\r\n").as_bytes());
-    server.finish(running, &Response::OK);
-}
-
-/// RFC 5161 §3.1. Nothing that we offer has to be enabled; what is not known is passed over.
-pub(super) fn enable(server: &mut Server, running: &Running) {
-    server.out.extend_from_slice(b"* ENABLED\r\n");
     server.finish(running, &Response::OK);
 }
 

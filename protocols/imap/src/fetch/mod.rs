@@ -6,7 +6,7 @@
 //! stored message belong ([`Piece::Body`]); the door streams those, so that memory does not grow with the message.
 //!
 //! A section that a message does not have is NIL, as with Cyrus; one that is there and empty is an empty string.
-//! Not offered: BINARY (RFC 3516), MODSEQ (RFC 7162).
+//! Not offered: BINARY (RFC 3516).
 
 pub(crate) mod envelope;
 mod output;
@@ -46,6 +46,7 @@ enum Item {
     Flags,
     InternalDate,
     Size,
+    ModSeq,
     Envelope,
     Body,
     Structure,
@@ -114,6 +115,11 @@ impl Plan {
         Ok(Self { items, sets_seen, flags_of: UidSet::default() })
     }
 
+    /// What a client that was away is told of each message that changed (RFC 7162 §3.2.5.2).
+    pub fn changes() -> Self {
+        Self { items: vec![Item::Uid, Item::Flags, Item::ModSeq], sets_seen: false, flags_of: UidSet::default() }
+    }
+
     /// Does any item set `\Seen`?
     pub fn sets_seen(&self) -> bool {
         self.sets_seen
@@ -129,7 +135,7 @@ impl Plan {
     /// Is more to be known than the entry?
     pub fn needs_summary(&self) -> bool {
         self.items.iter().any(|item| match item {
-            Item::Uid | Item::Flags | Item::InternalDate | Item::Size => false,
+            Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::ModSeq => false,
             Item::Envelope | Item::Body | Item::Structure => true,
             Item::Section(wanted) => !wanted.section.is_whole(),
         })
@@ -218,7 +224,7 @@ impl Item {
             MessageDataItemName::Binary { .. } | MessageDataItemName::BinarySize { .. } => {
                 return Err(Fault("BINARY is not offered; fetch BODY[...] and decode it"));
             }
-            MessageDataItemName::ModSeq => return Err(Fault("MODSEQ is not offered")),
+            MessageDataItemName::ModSeq => Self::ModSeq,
         })
     }
 
@@ -242,6 +248,7 @@ impl Item {
                 out.bytes.extend_from_slice(b"RFC822.SIZE ");
                 number(&mut out.bytes, message.entry.size.into());
             }
+            Self::ModSeq => out.bytes.extend_from_slice(format!("MODSEQ ({})", message.entry.modseq).as_bytes()),
             Self::Envelope => out.copy(b"ENVELOPE ", summary()?.envelope()?),
             Self::Body => out.copy(b"BODY ", summary()?.body()?),
             Self::Structure => out.copy(b"BODYSTRUCTURE ", summary()?.structure()?),

@@ -44,7 +44,7 @@ const FEBRUARY: i64 = 949_363_200;
 
 fn entry() -> Entry {
     let flags = Flags::from(SystemFlag::Seen).with(SystemFlag::Draft.into()).with(Flags::keyword(1));
-    Entry { uid: 7, size: 1000, message: 1, modseq: 1, flags, received: FEBRUARY + 84_600 }
+    Entry { uid: 7, size: 1000, message: 1, modseq: 1, flags, received: FEBRUARY + 84_600, saved: 0 }
 }
 
 /// 2 February by its own clock, 1 February in UTC.

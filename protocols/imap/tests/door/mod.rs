@@ -7,7 +7,7 @@ use imap_types::flag::Flag;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stoa_imap::{Answer, Mailbox, Question, Refusal, RefusalCode, Selected, Status};
-use stoa_mailbox::{Edit, Entry, FlagChange, FlagNames, Flags, SystemFlag, Uid, UidSet, View};
+use stoa_mailbox::{Edit, Entry, FlagChange, FlagNames, Flags, ModSeq, SystemFlag, Uid, UidSet, View};
 
 /// One mailbox.
 struct Box {
@@ -15,6 +15,8 @@ struct Box {
     subscribed: bool,
     exists: bool,
     recent_from: Uid,
+    /// What went, and when.
+    gone: Vec<(ModSeq, UidSet)>,
 }
 
 /// One account's mailboxes, as one conversation sees them.
@@ -51,7 +53,7 @@ impl Door {
         match words[..] {
             ["create", name] => self.create(name),
             ["subscribe", name] => {
-                let absent = Box { view: Arc::new(View::empty(1)), subscribed: true, exists: false, recent_from: 1 };
+                let absent = Box { view: Arc::new(View::empty(1)), subscribed: true, exists: false, recent_from: 1, gone: Vec::new() };
                 self.boxes.entry(name.to_owned()).or_insert(absent).subscribed = true;
             }
             ["deliver", name, ref flags @ ..] => self.append(name, &names(flags), 0, 10),
@@ -72,7 +74,7 @@ impl Door {
             Question::Select { mailbox, read_only } => {
                 self.selected = None;
                 let found = self.existing(&mailbox)?;
-                let selected = Selected { view: found.view.clone(), recent_from: found.recent_from, read_only };
+                let selected = Selected { view: found.view.clone(), recent_from: found.recent_from, read_only, mailbox_id: "F1".into() };
                 if !read_only {
                     found.recent_from = found.view.uid_next;
                 }
@@ -84,10 +86,47 @@ impl Door {
                 Answer::Done(None)
             }
             Question::Status { mailbox } => Answer::Status(status(self.existing(&mailbox)?)),
-            Question::Create { mailbox } if self.existing(&mailbox).is_ok() => return Err((RefusalCode::AlreadyExists, "There is one")),
-            Question::Create { mailbox } => {
-                self.create(&mailbox);
+            Question::Vanished { since } => {
+                let name = self.selected.clone().unwrap();
+                let gone = self.boxes[&name].gone.iter().filter(|(modseq, _)| *modseq > since);
+                Answer::Vanished(UidSet::from_ranges(gone.flat_map(|(_, uids)| uids.ranges())))
+            }
+            Question::BeginAppend { mailbox, flags, received, .. } => {
+                self.existing(&mailbox).map_err(|_| (RefusalCode::TryCreate, "No such mailbox"))?;
+                self.content.clear();
+                self.upload = Some((mailbox, flags, received.unwrap_or(0)));
                 Answer::Done(self.newest())
+            }
+            Question::EndAppend => self.end_append(),
+            Question::Copy { uids, mailbox, take } => self.copy(&uids, &mailbox, take)?,
+            Question::Store { uids, change, flags, unchanged_since } => {
+                let name = self.selected.clone().unwrap();
+                let is_modified = |entry: &&Entry| unchanged_since.is_some_and(|limit| entry.modseq > limit);
+                let modified = self.boxes[&name].view.select(&uids).filter(is_modified).map(|entry| entry.uid).collect();
+                self.flag(&name, &uids.without(&modified), change, &flags);
+                Answer::Stored { modified, view: self.newest() }
+            }
+            Question::Create { .. } | Question::Delete { .. } | Question::Rename { .. } | Question::Subscribe { .. } => {
+                return self.change_tree(question);
+            }
+            Question::Expunge { uids } => {
+                let name = self.selected.clone().unwrap();
+                let doomed = |e: &&Entry| e.flags.has(SystemFlag::Deleted) && uids.as_ref().is_none_or(|uids| uids.contains(e.uid));
+                let gone = self.boxes[&name].view.iter().filter(doomed).map(|e| e.uid).collect();
+                self.remove(&name, gone);
+                Answer::Done(self.newest())
+            }
+        })
+    }
+
+    fn change_tree(&mut self, question: Question) -> Result<Answer, (RefusalCode, &'static str)> {
+        Ok(match question {
+            Question::Create { mailbox, .. } if self.existing(&mailbox).is_ok() => {
+                return Err((RefusalCode::AlreadyExists, "There is one"));
+            }
+            Question::Create { mailbox, .. } => {
+                self.create(&mailbox);
+                Answer::Created { mailbox_id: "F2".into(), view: self.newest() }
             }
             Question::Delete { mailbox } => {
                 self.existing(&mailbox)?;
@@ -104,26 +143,7 @@ impl Door {
                 self.existing(&mailbox)?.subscribed = on;
                 Answer::Done(self.newest())
             }
-            Question::BeginAppend { mailbox, flags, received, .. } => {
-                self.existing(&mailbox).map_err(|_| (RefusalCode::TryCreate, "No such mailbox"))?;
-                self.content.clear();
-                self.upload = Some((mailbox, flags, received.unwrap_or(0)));
-                Answer::Done(self.newest())
-            }
-            Question::EndAppend => self.end_append(),
-            Question::Copy { uids, mailbox, take } => self.copy(&uids, &mailbox, take)?,
-            Question::Store { uids, change, flags } => {
-                let name = self.selected.clone().unwrap();
-                self.flag(&name, &uids, change, &flags);
-                Answer::Done(self.newest())
-            }
-            Question::Expunge { uids } => {
-                let name = self.selected.clone().unwrap();
-                let doomed = |e: &&Entry| e.flags.has(SystemFlag::Deleted) && uids.as_ref().is_none_or(|uids| uids.contains(e.uid));
-                let gone = self.boxes[&name].view.iter().filter(doomed).map(|e| e.uid).collect();
-                self.remove(&name, gone);
-                Answer::Done(self.newest())
-            }
+            other => panic!("{other:?} changes no tree"),
         })
     }
 
@@ -132,7 +152,7 @@ impl Door {
     }
 
     fn create(&mut self, name: &str) {
-        let made = Box { view: Arc::new(View::empty(100)), subscribed: false, exists: true, recent_from: 1 };
+        let made = Box { view: Arc::new(View::empty(100)), subscribed: false, exists: true, recent_from: 1, gone: Vec::new() };
         self.boxes.insert(name.to_owned(), made);
     }
 
@@ -176,7 +196,7 @@ impl Door {
         let named = self.number(name, flags);
         let found = self.boxes.get_mut(name).unwrap();
         let (uid, modseq) = (found.view.uid_next, found.view.highest_modseq + 1);
-        let entry = Entry { uid, size, message: self.next_message, modseq, flags: named, received };
+        let entry = Entry { uid, size, message: self.next_message, modseq, flags: named, received, saved: 0 };
         self.next_message += 1;
         found.view = Arc::new(found.view.apply([&Edit::Append(entry)]));
     }
@@ -191,6 +211,7 @@ impl Door {
     fn remove(&mut self, name: &str, uids: UidSet) {
         let found = self.boxes.get_mut(name).unwrap();
         let modseq = found.view.highest_modseq + 1;
+        found.gone.push((modseq, found.view.select(&uids).map(|entry| entry.uid).collect()));
         found.view = Arc::new(found.view.apply([&Edit::Expunge { uids, modseq }]));
     }
 
@@ -212,6 +233,10 @@ fn status(found: &Box) -> Status {
         unseen: count(&|e| !e.flags.has(SystemFlag::Seen)),
         uid_next: found.view.uid_next,
         uid_validity: found.view.uid_validity,
+        deleted: count(&|e| e.flags.has(SystemFlag::Deleted)),
+        size: found.view.iter().map(|e| u64::from(e.size)).sum(),
+        highest_modseq: found.view.highest_modseq,
+        mailbox_id: "F1".into(),
     }
 }
 
