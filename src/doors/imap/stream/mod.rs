@@ -1,0 +1,77 @@
+//! What FETCH and SEARCH write, straight from the store to the client.
+//!
+//! Messages are looked up a page at a time and bodies are read a chunk at a time, each written before the next is read:
+//! a slow client costs no memory. A message that was removed meanwhile is left out. What is written of a message, and
+//! whether it is found, is decided in `protocols/imap`.
+
+mod fetch;
+mod search;
+
+use crate::net::Outbox;
+use crate::store::{BodyReader, HolderId, Message, Store, StoreError};
+use fetch::Fetch;
+use search::Search;
+use std::io;
+use stoa_imap::Query;
+use stoa_mailbox::{Entry, Numbering};
+
+/// Messages looked up at once: their summaries are some ten kilobytes each.
+const PAGE_MESSAGES: usize = 32;
+/// Entries that a search looks at before others get their turn.
+const PAGE_ENTRIES: usize = 1_024;
+
+/// Writes the outcome of a query.
+pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &mut Outbox) -> io::Result<()> {
+    let view = |numbering: &Numbering| numbering.view().clone();
+    match query {
+        Query::Fetch { uids, plan, numbering, recent_from } => {
+            let view = view(&numbering);
+            let entries: Vec<Entry> = view.select(&uids).copied().collect();
+            let fetch = Fetch { reader: Reader { store, holder }, plan, numbering, recent_from };
+            for page in entries.chunks(PAGE_MESSAGES) {
+                fetch.write(page, out).await?;
+            }
+            Ok(())
+        }
+        Query::Search { program, numbering, recent_from, by_uid } => {
+            let view = view(&numbering);
+            let search = Search { reader: Reader { store, holder }, program, numbering, recent_from };
+            let (mut found, entries) = (Vec::new(), view.iter().copied().collect::<Vec<Entry>>());
+            for page in entries.chunks(PAGE_ENTRIES) {
+                search.look(page, by_uid, &mut found).await?;
+                tokio::task::yield_now().await;
+            }
+            let mut line = Vec::new();
+            stoa_imap::search::response(&mut line, found.into_iter());
+            out.send(&line).await
+        }
+    }
+}
+
+/// Reads messages of one holder.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    store: &'a Store,
+    holder: HolderId,
+}
+
+impl Reader<'_> {
+    async fn messages(&self, entries: &[Entry]) -> io::Result<Vec<Option<Message>>> {
+        let ids: Vec<_> = entries.iter().map(|entry| entry.message).collect();
+        self.store.messages(self.holder, &ids).await.map_err(failed)
+    }
+
+    /// Nothing, if the message was removed since it was named.
+    async fn body(&self, message: &Message) -> io::Result<Option<BodyReader>> {
+        match self.store.body(message.prefix.clone(), &message.body).await {
+            Ok(body) => Ok(Some(body)),
+            Err(StoreError::Gone) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// A response that cannot be finished ends the connection: half of it may be with the client.
+fn failed(error: StoreError) -> io::Error {
+    io::Error::other(error)
+}
