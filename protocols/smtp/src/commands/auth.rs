@@ -1,13 +1,13 @@
 //! AUTH (RFC 4954): base64 and cancelling around a [`stoa_sasl::Exchange`].
 
-use super::hello::{bindings, mechanisms};
+use super::hello::mechanisms;
 use super::lacks_tls;
 use crate::limits::AUTH_FAILURES_MAX;
 use crate::line::LineFault;
 use crate::reply::Reply;
 use crate::server::{Asked, Question, Role, Server, State};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use stoa_sasl::{Exchange, Mechanism, Next, Outcome};
+use stoa_sasl::{ChannelBindings, Exchange, Mechanism, Next, Outcome};
 
 /// RFC 4954 §4: "AUTH" SP sasl-mech [ SP initial-response ] CRLF, initial-response = base64 / "="
 pub(super) fn auth(server: &mut Server, arguments: &str) {
@@ -26,7 +26,7 @@ pub(super) fn auth(server: &mut Server, arguments: &str) {
     };
     server.auth_attempts += 1;
     let nonce = format!("{}{}", server.config.auth_nonce, server.auth_attempts);
-    let mut exchange = Exchange::new(mechanism, bindings(server), nonce);
+    let mut exchange = Exchange::new(mechanism, ChannelBindings::default(), nonce);
     let next = exchange.client(response.as_deref());
     proceed(server, exchange, next);
 }
@@ -45,7 +45,7 @@ fn mechanism(server: &Server, name: &str) -> Result<Mechanism, Reply> {
     if name.is_empty() {
         return Err(Reply::BAD_ARGUMENTS);
     }
-    mechanisms(server).find(|mechanism| Mechanism::from_name(name) == Some(*mechanism)).ok_or(Reply::UNKNOWN_MECHANISM)
+    mechanisms().find(|mechanism| Mechanism::from_name(name) == Some(*mechanism)).ok_or(Reply::UNKNOWN_MECHANISM)
 }
 
 /// RFC 4954 §4: a line that answers a challenge: base64, or `*` to cancel.
