@@ -130,6 +130,7 @@ impl Committer {
             };
             let mut batch = Batch::default();
             let outcomes: Vec<_> = waiting.iter().map(|(change, _)| plan(&mut work, change, &mut batch)).collect();
+            work.finish(&mut batch);
             if batch.is_empty() {
                 self.answer(waiting, outcomes);
                 return true;

@@ -14,6 +14,9 @@ pub const MAILBOXES_PER_HOLDER_MAX: usize = 5_000;
 /// Octets of UTF-8; the modified UTF-7 of it stays in a command line.
 pub const MAILBOX_NAME_BYTES_MAX: usize = 1_000;
 
+/// Message numbers reserved at a time: the tree is written once for so many messages.
+const MESSAGE_NUMBERS_RESERVED: u64 = 1_024;
+
 /// What a mailbox is for (RFC 6154 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -56,8 +59,11 @@ pub struct Leaf {
 /// A holder's mailboxes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holder {
-    /// Above every message number given out.
+    /// The number of the next message; what is kept on disk is the end of those reserved.
     pub next_message: MessageId,
+    /// Numbers below this one are reserved, so that not every message writes the tree anew. After a restart those that
+    /// were not used are passed over.
+    reserved: MessageId,
     /// Above every mailbox number given out.
     pub next_mailbox: u32,
     /// At least every UIDVALIDITY given out.
@@ -71,13 +77,24 @@ pub struct Holder {
 impl Holder {
     /// A new holder with INBOX and the mailboxes that mail programs look for, all subscribed.
     pub fn with_default_mailboxes(now: i64) -> Self {
-        let mut holder = Self { next_message: 1, next_mailbox: 1, ..Self::default() };
+        let mut holder = Self { next_message: 1, reserved: 1, next_mailbox: 1, ..Self::default() };
         holder.add("INBOX", None, now);
         for (special_use, name) in SpecialUse::ALL {
             holder.add(name, Some(special_use), now);
         }
         holder.subscriptions = holder.mailboxes.iter().map(|m| m.name.clone()).collect();
         holder
+    }
+
+    /// Gives out a message number, and says whether the tree must be written for it.
+    pub(super) fn number_message(&mut self) -> (MessageId, bool) {
+        let number = self.next_message;
+        self.next_message += 1;
+        let is_new = number >= self.reserved;
+        if is_new {
+            self.reserved = number + MESSAGE_NUMBERS_RESERVED;
+        }
+        (number, is_new)
     }
 
     /// The mailbox of this name.
@@ -177,7 +194,7 @@ impl Holder {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut record = Writer::new(1).u64(1, self.next_message).u64(2, self.next_mailbox.into()).u64(3, self.last_uid_validity.into());
+        let mut record = Writer::new(1).u64(1, self.reserved).u64(2, self.next_mailbox.into()).u64(3, self.last_uid_validity.into());
         for leaf in &self.mailboxes {
             let special_use = leaf.special_use.map_or(0, |s| s as u64);
             let leaf = Writer::new(1).u64(1, leaf.id.0.into()).str(2, &leaf.name).u64(3, special_use).u64(4, leaf.uid_validity.into());
@@ -193,8 +210,10 @@ impl Holder {
         let record = Reader::parse(bytes, 1)?;
         let mailboxes = record.all_bytes(4)?.map(leaf_from_bytes).collect::<Result<_, _>>()?;
         let subscriptions = record.all_bytes(5)?.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let reserved = record.u64(1)?.unwrap_or(1);
         Ok(Self {
-            next_message: record.u64(1)?.unwrap_or(1),
+            next_message: reserved,
+            reserved,
             next_mailbox: record.u32(2)?.unwrap_or(1),
             last_uid_validity: record.u32(3)?.unwrap_or(0),
             mailboxes,

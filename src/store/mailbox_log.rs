@@ -38,21 +38,23 @@ pub(super) struct Mailbox {
     pub recent_from: Uid,
     /// Nobody may use it any more; it is emptied in the background.
     pub deleted: bool,
+    /// The head differs from its row.
+    changed: bool,
 }
 
 impl Mailbox {
     pub fn new(uid_validity: u32) -> Self {
         let view = Arc::new(View::empty(uid_validity));
         let packed = view.highest_modseq;
-        Self { view, row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from: 1, deleted: false }
+        Self { view, row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from: 1, deleted: false, changed: false }
     }
 
-    /// Moves to the next version and writes what that needs.
+    /// Moves to the next version and writes what that needs, but for the head ([`Mailbox::write_head`]).
     pub fn commit(&mut self, place: Place, edits: &[Edit], batch: &mut Batch) {
         for edit in edits {
             self.mark_dirty(edit);
         }
-        self.view = Arc::new(self.view.apply(edits));
+        Arc::make_mut(&mut self.view).edit(edits);
         if !edits.is_empty() {
             let modseq = self.view.highest_modseq;
             batch.put(Table::Changes, keys::change(place.0, place.1, modseq), edits_to_bytes(edits));
@@ -66,9 +68,16 @@ impl Mailbox {
         if self.changes >= CHANGES_BEFORE_PACKING {
             self.pack(place, batch);
         }
-        let head = self.head_bytes();
-        batch.put(Table::Mailboxes, keys::mailbox(place.0, place.1), head.clone());
-        self.row = Some(head.into());
+        self.changed = true;
+    }
+
+    /// Writes the head, once for all that a batch does to the mailbox.
+    pub fn write_head(&mut self, place: Place, batch: &mut Batch) {
+        if std::mem::take(&mut self.changed) {
+            let head = bytes::Bytes::from(self.head_bytes());
+            batch.put(Table::Mailboxes, keys::mailbox(place.0, place.1), head.clone());
+            self.row = Some(head);
+        }
     }
 
     fn mark_dirty(&mut self, edit: &Edit) {
@@ -142,11 +151,12 @@ impl Mailbox {
             entries_from_bytes(&segment, &mut entries)?;
         }
         let view = View::restore(uid_validity, uid_next, packed, keywords, entries);
-        let mut mailbox = Self { view: Arc::new(view), row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from, deleted };
+        let mut mailbox =
+            Self { view: Arc::new(view), row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from, deleted, changed: false };
         for (_, change) in all(engine, Table::Changes, place, keys::change(place.0, place.1, packed + 1)).await? {
             let edits = edits_from_bytes(&change)?;
             edits.iter().for_each(|edit| mailbox.mark_dirty(edit));
-            mailbox.view = Arc::new(mailbox.view.apply(&edits));
+            Arc::make_mut(&mut mailbox.view).edit(&edits);
             mailbox.changes += 1;
         }
         if mailbox.view.highest_modseq != highest {

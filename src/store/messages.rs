@@ -2,6 +2,7 @@
 
 use super::bodies::BodyRef;
 use bytes::Bytes;
+use stoa_mailbox::MessageId;
 use stoa_record::{Reader, RecordError, Writer};
 
 /// What is kept of a message beside its body.
@@ -33,5 +34,33 @@ impl Message {
         let bytes = |field| record.bytes(field).map(|b| Bytes::copy_from_slice(b.unwrap_or_default()));
         let hash = record.bytes(2)?.and_then(|b| b.try_into().ok()).ok_or(RecordError::Missing(2))?;
         Ok(Self { prefix: bytes(1)?, body: BodyRef { hash, size: record.u64(3)?.unwrap_or(0) }, summary: bytes(4)?, trust: bytes(5)? })
+    }
+}
+
+/// The first and the last of these numbers, if they ascend, none twice, and fill most of what is between them.
+pub(super) fn neighbours(ids: &[MessageId]) -> Option<(MessageId, MessageId)> {
+    let (first, last) = (*ids.first()?, *ids.last()?);
+    let is_close = last.checked_sub(first)? < 2 * ids.len() as u64;
+    (is_close && ids.is_sorted_by(|a, b| a < b)).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_a_neighbour() {
+        let table: [(&[MessageId], bool); 7] = [
+            (&[], false),
+            (&[7], true),
+            (&[7, 7], false),
+            (&[7, 8, 10], true),
+            (&[7, 12, 13], false),
+            (&[9, 8], false),
+            (&[7, 9, 8], false),
+        ];
+        for (ids, expected) in table {
+            assert_eq!(neighbours(ids).is_some(), expected, "{ids:?}");
+        }
     }
 }

@@ -217,9 +217,26 @@ impl Store {
 
     /// Messages, in the order asked for.
     pub async fn messages(&self, holder: HolderId, ids: &[MessageId]) -> Result<Vec<Option<Message>>> {
-        let wanted: Vec<Vec<u8>> = ids.iter().map(|id| keys::message(holder, *id)).collect();
-        let rows = self.engine.multi_get(Table::Messages, &wanted).await?;
+        let rows = match messages::neighbours(ids) {
+            Some((first, last)) => self.messages_between(holder, first, last, ids).await?,
+            None => {
+                let wanted: Vec<Vec<u8>> = ids.iter().map(|id| keys::message(holder, *id)).collect();
+                self.engine.multi_get(Table::Messages, &wanted).await?
+            }
+        };
         Ok(rows.into_iter().map(|row| row.map(|row| Message::from_bytes(&row)).transpose()).collect::<Result<_, _>>()?)
+    }
+
+    /// The rows of ascending numbers that lie close together: one scan costs less than so many searches.
+    async fn messages_between(&self, holder: HolderId, first: MessageId, last: MessageId, ids: &[MessageId]) -> Result<Vec<Option<Bytes>>> {
+        let (start, end) = (keys::message(holder, first), keys::after(&keys::message(holder, last)));
+        let rows = self.engine.range(Table::Messages, &start, &end, usize::MAX).await?;
+        let mut rows = rows.into_iter().filter_map(|(key, row)| keys::last_u64(&key).map(|id| (id, row))).peekable();
+        let row = |id: &MessageId| {
+            while rows.next_if(|(found, _)| found < id).is_some() {}
+            rows.next_if(|(found, _)| found == id).map(|(_, row)| row)
+        };
+        Ok(ids.iter().map(row).collect())
     }
 
     /// A message's bytes, what the server put in front of it included.

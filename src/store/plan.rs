@@ -98,6 +98,13 @@ pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Re
 }
 
 impl Working {
+    /// Writes what all changes of the batch together did to each mailbox and holder.
+    pub fn finish(&mut self, batch: &mut Batch) {
+        for (place, mailbox) in &mut self.mailboxes {
+            mailbox.write_head(*place, batch);
+        }
+    }
+
     fn row(&self, table: Table, key: &[u8]) -> Option<&Bytes> {
         self.rows.get(&(table, key.to_vec())).and_then(Option::as_ref)
     }
@@ -192,6 +199,7 @@ fn delete_mailbox(work: &mut Working, place: Place, name: &str, batch: &mut Batc
     if let Some(mut mailbox) = work.mailboxes.remove(&place) {
         mailbox.deleted = true;
         mailbox.commit(place, &[], batch);
+        mailbox.write_head(place, batch);
     }
     batch.put(Table::Deleted, keys::mailbox(place.0, place.1), Vec::new());
     work.deleted.push(place);
@@ -291,9 +299,10 @@ fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Res
 
 fn new_message(work: &mut Working, holder: HolderId, delivery: &Delivery, batch: &mut Batch) -> MessageId {
     let Some(tree) = work.holders.get_mut(&holder) else { return 0 };
-    let message = tree.next_message;
-    tree.next_message += 1;
-    batch.put(Table::Holders, keys::holder(holder), tree.to_bytes());
+    let (message, must_be_written) = tree.number_message();
+    if must_be_written {
+        batch.put(Table::Holders, keys::holder(holder), tree.to_bytes());
+    }
     let body = delivery.body.reference();
     let row = Message { prefix: delivery.prefix.clone(), body, summary: delivery.summary.clone(), trust: delivery.trust.clone() };
     batch.put(Table::Messages, keys::message(holder, message), row.to_bytes());
@@ -381,7 +390,7 @@ fn append_copies(target: &mut Mailbox, place: Place, entries: &[Entry], keywords
                 keywords: entry.flags.keywords().filter_map(|i| keywords.get(i).cloned()).collect(),
             };
             let (named, flags) = name_flags(target, &names);
-            target.view = std::sync::Arc::new(target.view.apply(&named));
+            std::sync::Arc::make_mut(&mut target.view).edit(&named);
             edits.extend(named);
             flags
         });
@@ -439,6 +448,7 @@ fn empty(place: Place, mut mailbox: Mailbox, limit: usize, batch: &mut Batch) ->
     let slice: Vec<Entry> = mailbox.view.iter().take(limit).copied().collect();
     if !slice.is_empty() {
         expunge(&mut mailbox, place, &slice, batch);
+        mailbox.write_head(place, batch);
         return true;
     }
     let rows = keys::mailbox(place.0, place.1);

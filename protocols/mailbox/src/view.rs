@@ -175,14 +175,24 @@ impl View {
     #[must_use]
     pub fn apply<'a>(&self, edits: impl IntoIterator<Item = &'a Edit>) -> Self {
         let mut next = self.clone();
-        for edit in edits {
-            next.apply_one(edit);
-        }
-        let Self { uid_validity, uid_next, highest_modseq, keywords, segments, .. } = next;
-        Self::with_segments(uid_validity, uid_next, highest_modseq, keywords, segments)
+        next.edit(edits);
+        next
     }
 
-    /// Leaves `starts` and `len` as they were; `apply` counts once at the end.
+    /// Becomes the next version, without copying what no other version shares.
+    pub fn edit<'a>(&mut self, edits: impl IntoIterator<Item = &'a Edit>) {
+        for edit in edits {
+            self.apply_one(edit);
+        }
+        self.starts.clear();
+        self.len = 0;
+        for segment in &self.segments {
+            self.starts.push(self.len);
+            self.len += segment.entries.len();
+        }
+    }
+
+    /// Leaves `starts` and `len` as they were; `edit` counts once at the end.
     fn apply_one(&mut self, edit: &Edit) {
         match edit {
             Edit::Append(entry) => {
@@ -217,7 +227,13 @@ impl View {
                     last.entries.push(entry);
                     last.highest_modseq = last.highest_modseq.max(entry.modseq);
                 }
-                None => *last = Segment::new([last.entries.as_slice(), &[entry]].concat()),
+                // With room for what comes next, which then finds the segment unshared.
+                None => {
+                    let mut entries = Vec::with_capacity(SEGMENT_ENTRIES_MAX);
+                    entries.extend_from_slice(&last.entries);
+                    entries.push(entry);
+                    *last = Segment::new(entries);
+                }
             },
             _ => self.segments.push(Segment::new(vec![entry])),
         }
