@@ -5,6 +5,7 @@
 //! put together in `server`.
 
 mod account;
+mod bench;
 pub mod config;
 mod control;
 mod demo;
@@ -46,6 +47,8 @@ enum Command {
     Account(account::Arguments),
     /// Print the DNS records that the server needs
     Dns(Place),
+    /// Measure a server, this or any other, by its SMTP and IMAP ports
+    Bench(bench::Arguments),
 }
 
 /// Which server.
@@ -86,6 +89,7 @@ fn start(command: Command) -> anyhow::Result<()> {
             Command::Serve(place) => serve::run(&place).await,
             Command::Account(arguments) => account::run(arguments).await,
             Command::Dns(place) => dns::run(&place),
+            Command::Bench(arguments) => bench::run(arguments).await,
         }
     })
 }
@@ -127,6 +131,8 @@ mod tests {
             "account list --dir d",
             "account remove john@example.org",
             "dns --dir d",
+            "bench --ready-file f",
+            "bench --smtp 25 --imaps 993 --insecure --user u --password p --to a@b --pid 1 --pid 2 --only reads,changes --json f",
         ];
         for line in good {
             Arguments::try_parse_from(format!("stoa {line}").split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -141,6 +147,9 @@ mod tests {
             "account add john",
             "account app-password john@example.org",
             "account app-password john@example.org phone --revoke phone",
+            "bench --only everything",
+            "bench --ca f --insecure",
+            "bench --messages 0",
         ];
         for line in bad {
             assert!(Arguments::try_parse_from(format!("stoa {line}").trim().split(' ')).is_err(), "{line}");

@@ -3,6 +3,7 @@
 //! Every test starts a demo of its own on free ports of 127.0.0.1, in a folder of its own, so that any number of
 //! tests can run at once. Knows the binary, its ready file and the wire; nothing of the code inside.
 
+mod bench;
 mod crash;
 mod daemon;
 mod dialogs;
