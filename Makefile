@@ -1,4 +1,5 @@
-# `make demo` starts a server to try; `make test` checks everything; `make setup` installs what building needs.
+# `make demo` starts a server to try; `make test` checks everything; `make bench` measures; `make setup` installs what
+# building needs.
 # All work on a fresh Debian machine with Rust.
 
 # Outside the checkout, so that RocksDB is compiled once for every checkout on this machine.
@@ -12,7 +13,13 @@ PACKAGES = $(BUILD_PACKAGES)
 # Such as  make demo DEMO="--port-base auto"
 DEMO ?=
 
-.PHONY: demo test setup
+# Such as  make bench BENCH="--only reads --mailboxes 10000"
+BENCH ?=
+# How long its server may take to start.
+BENCH_SECONDS := 120
+PROFILE := debug
+
+.PHONY: demo test bench setup
 
 demo: setup
 	cargo run -- demo $(DEMO)
@@ -23,10 +30,23 @@ test: setup
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
 
+# Measures a fresh server of the release profile. It is kept below TMPDIR, which should be on a disk: memory syncs for free.
+bench: PROFILE := release
+bench: setup
+	cargo build --release
+	@dir=$$(mktemp -d) || exit 1; stoa="$(CARGO_TARGET_DIR)/release/stoa"; \
+	"$$stoa" demo --dir "$$dir/data" --port-base auto --ready-file "$$dir/ready.json" > "$$dir/log" 2>&1 & \
+	demo=$$!; trap 'kill $$demo 2>/dev/null; wait $$demo; rm -rf "$$dir"' EXIT; trap 'exit 1' INT TERM; \
+	waited=0; while [ ! -e "$$dir/ready.json" ]; do \
+		kill -0 $$demo 2>/dev/null && [ $$waited -lt $(BENCH_SECONDS) ] || { cat "$$dir/log"; exit 1; }; \
+		sleep 1; waited=$$((waited + 1)); \
+	done; \
+	"$$stoa" bench --ready-file "$$dir/ready.json" $(BENCH)
+
 # Says what it will cost before it costs it. Disk is what all tests need; the demo alone takes less.
 setup:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup, then run make again."; exit 1; }
-	@[ -d "$(CARGO_TARGET_DIR)/debug/build" ] || { \
+	@[ -d "$(CARGO_TARGET_DIR)/$(PROFILE)/build" ] || { \
 		echo "The first build compiles RocksDB: about 15 minutes on two cores, up to 3.5 GB in $(CARGO_TARGET_DIR)."; \
 		echo "Later builds take seconds. Another place: make demo CARGO_TARGET_DIR=DIR"; }
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
