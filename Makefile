@@ -1,6 +1,5 @@
-# `make demo` starts a server to try; `make test` checks everything; `make bench` measures; `make setup` installs what
-# building needs.
-# All work on a fresh Debian machine with Rust.
+# `make demo` starts a server to try; `make test` checks everything; `make test-clients` tries real mail programs on a demo;
+# `make bench` measures; `make setup` installs what building needs. All work on a fresh Debian machine with Rust.
 
 # Outside the checkout, so that RocksDB is compiled once for every checkout on this machine.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/stoa/target
@@ -8,6 +7,10 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/stoa/target
 BUILD_PACKAGES := build-essential libclang-dev
 # The tests use real clients, and look at the system calls of the daemon.
 TEST_PACKAGES := curl python3 strace
+# Mail programs, a terminal and a display for them. With Thunderbird's libraries about 500 MB of disk.
+CLIENT_PACKAGES := curl isync libnet-ssleay-perl libsasl2-modules msmtp mutt neomutt python3 python3-venv strace swaks thunderbird \
+	tmux xvfb
+CLIENT_PYTHON := $(CARGO_TARGET_DIR)/clients-python
 PACKAGES = $(BUILD_PACKAGES)
 
 # Such as  make demo DEMO="--port-base auto"
@@ -19,7 +22,7 @@ BENCH ?=
 BENCH_SECONDS := 120
 PROFILE := debug
 
-.PHONY: demo test bench setup
+.PHONY: demo test test-clients bench setup
 
 demo: setup
 	cargo run -- demo $(DEMO)
@@ -42,6 +45,18 @@ bench: setup
 		sleep 1; waited=$$((waited + 1)); \
 	done; \
 	"$$stoa" bench --ready-file "$$dir/ready.json" $(BENCH)
+
+# Such as  make test-clients CLIENTS="mutt.py mbsync.py"
+CLIENTS ?=
+
+test-clients: PACKAGES = $(BUILD_PACKAGES) $(CLIENT_PACKAGES)
+# One of the packages would ask a question.
+test-clients: export DEBIAN_FRONTEND = noninteractive
+test-clients: setup
+	@[ -x $(CLIENT_PYTHON)/bin/pip ] || { echo "Making a Python environment in $(CLIENT_PYTHON)"; python3 -m venv $(CLIENT_PYTHON); }
+	$(CLIENT_PYTHON)/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+	cargo build
+	$(CLIENT_PYTHON)/bin/python tests/clients/run $(CARGO_TARGET_DIR)/debug/stoa $(CLIENTS)
 
 # Says what it will cost before it costs it. Disk is what all tests need; the demo alone takes less.
 setup:

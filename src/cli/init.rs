@@ -106,7 +106,7 @@ fn next_steps(dir: &Path, config: &Config, address: &str, password: &Secret) -> 
          2. Get a certificate for {host}; docs/install.md shows how. Until then there is a self-made one in\n\
          \u{20}  {dir}/tls, which mail programs warn of.\n\
          3. Start the server:  stoa serve --dir {dir}\n\
-         4. Add your account to a mail program; docs/mail-programs.md helps.",
+         4. Add your account to a mail program; docs/clients.md helps.",
         domain = config.primary_domain(),
         password = password.reveal(),
         records = dns::records(config),
