@@ -8,8 +8,7 @@ BUILD_PACKAGES := build-essential libclang-dev
 # The tests use real clients, and look at the system calls of the daemon.
 TEST_PACKAGES := curl python3 strace
 # Mail programs, a terminal and a display for them. With Thunderbird's libraries about 500 MB of disk.
-CLIENT_PACKAGES := curl isync libnet-ssleay-perl libsasl2-modules msmtp mutt neomutt python3 python3-venv strace swaks thunderbird \
-	tmux xvfb
+CLIENT_PACKAGES := curl isync libnet-ssleay-perl libsasl2-modules msmtp mutt neomutt python3 python3-venv swaks thunderbird tmux xvfb
 CLIENT_PYTHON := $(CARGO_TARGET_DIR)/clients-python
 PACKAGES = $(BUILD_PACKAGES)
 

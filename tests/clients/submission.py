@@ -5,7 +5,7 @@ password and another's address are refused; a Bcc reaches its reader and is show
 subject come through; an address in UTF-8, which neither program announces with SMTPUTF8, is refused and not garbled.
 """
 
-from stage import Failed, check, documented, play, replaced, run
+from stage import check, documented, play, replaced, run
 
 # What swaks ends with (its manual, EXIT CODES), and msmtp (sysexits.h).
 SWAKS_SENDER_REFUSED, SWAKS_RECIPIENTS_REFUSED, SWAKS_DATA_REFUSED, SWAKS_AUTH_REFUSED = 23, 24, 26, 28
