@@ -4,7 +4,7 @@
 //! `S: start*`, `Q: question` (what the door was asked, others may come between), `M: raw` (the message the door
 //! has), `X: act` (what another session does, see `door`), `! changed|gone|tls|tls-bound|eof|tick|shutdown`,
 //! `> starttls|close`. At the top `= implicit` begins with TLS, `= login` with TLS and a login that is not shown.
-//! Every response must be one that the codec can read.
+//! Every response must be one that the codec can read, unless `= no codec` says that it does not know an extension.
 
 mod door;
 mod listening;
@@ -225,7 +225,9 @@ fn run(file: &str, script: &str, piece: usize) {
         }
     }
     assert!(pending.is_empty() && talk.output.is_empty(), "{file}: left over: {:?}", talk.output);
-    talk.check_wire(file);
+    if !setting("no codec") {
+        talk.check_wire(file);
+    }
 }
 
 fn event(talk: &mut Talk, name: &str) {
@@ -285,6 +287,7 @@ fn wire() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
         "h IDLE\r\n",
         "DONE\r\n",
         "i LIST \"\" *\r\n",
+        "i LIST \"\" * RETURN (STATUS (MESSAGES UNSEEN))\r\n",
         "j SEARCH ALL\r\n",
         "k CREATE {99999}\r\n",
         "k CREATE {3+}\r\n",

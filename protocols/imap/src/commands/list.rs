@@ -1,35 +1,19 @@
-//! LIST (RFC 3501 §6.3.8) with LIST-EXTENDED (RFC 5258), CHILDREN (RFC 3348) and SPECIAL-USE (RFC 6154).
+//! LIST (RFC 3501 §6.3.8) with LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 5819), CHILDREN (RFC 3348) and SPECIAL-USE (RFC 6154).
 //!
-//! Levels that are only part of other names are listed, too, so that a client can show the tree. Children and
-//! special use are always said; what a client may ask for is thus mostly what it gets anyway.
+//! Which names are shown stands in `listing.rs`; here are the command and its responses.
 
+use super::listing::{Line, Listing};
+use super::status::{self, Item};
 use super::{Asked, Running, refusal};
 use crate::commands::enable::Enabled;
 use crate::grammar::Cursor;
 use crate::limits::PATTERN_BYTES_MAX;
 use crate::names;
-use crate::pattern::matches;
-use crate::questions::{Answer, Mailbox, Question};
+use crate::questions::{Answer, Question};
 use crate::response::Response;
 use crate::server::Server;
 use crate::write::mailbox;
-use std::collections::HashSet;
-
-/// What is to be listed.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    patterns: Vec<String>,
-    /// In the form of RFC 5258, which has an attribute of its own for names that do not exist.
-    extended: bool,
-    /// Only subscribed names.
-    subscribed: bool,
-    /// Only names with a special use.
-    special_use: bool,
-    /// Names with subscribed ones below, too.
-    recursive: bool,
-    /// Say which are subscribed.
-    show_subscribed: bool,
-}
+use std::borrow::Cow;
 
 /// RFC 5258 §6: "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]
 pub(super) fn list(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
@@ -40,7 +24,10 @@ pub(super) fn list(server: &mut Server, running: Running, mut cursor: Cursor<'_>
             server.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
             server.finish(&running, &Response::OK);
         }
-        Ok(Some(listing)) => server.ask(Question::Mailboxes, Asked::List(running, listing)),
+        Ok(Some(listing)) => {
+            status::learn_condstore(server, &listing.status);
+            server.ask(Question::Mailboxes, Asked::List(running, listing));
+        }
     }
 }
 
@@ -49,15 +36,15 @@ fn parse(cursor: &mut Cursor<'_>, enabled: Enabled) -> Result<Option<Listing>, R
     let mut listing = Listing::default();
     cursor.space().then_some(()).ok_or_else(bad)?;
     if cursor.is_next(b'(') {
-        listing.select(&cursor.words().ok_or_else(bad)?)?;
+        select(&mut listing, &cursor.words().ok_or_else(bad)?)?;
         cursor.space().then_some(()).ok_or_else(bad)?;
     }
     let reference = cursor.astring().ok_or_else(bad)?;
     cursor.space().then_some(()).ok_or_else(bad)?;
     let patterns = patterns(cursor, &mut listing).ok_or_else(bad)?;
     if cursor.space() {
-        cursor.word().filter(|word| word.eq_ignore_ascii_case("RETURN") && cursor.space()).ok_or_else(bad)?;
-        listing.show(&cursor.words().ok_or_else(bad)?)?;
+        (cursor.keyword("RETURN") && cursor.space()).then_some(()).ok_or_else(bad)?;
+        show(&mut listing, cursor)?;
     }
     cursor.end_of_command().then_some(()).ok_or_else(bad)?;
     if !listing.extended && patterns.iter().all(|pattern| pattern.is_empty()) {
@@ -71,7 +58,7 @@ fn parse(cursor: &mut Cursor<'_>, enabled: Enabled) -> Result<Option<Listing>, R
 }
 
 /// RFC 5258 §6: mbox-or-pat = list-mailbox / "(" list-mailbox *(SP list-mailbox) ")"; all together within the limit
-fn patterns<'a>(cursor: &mut Cursor<'a>, listing: &mut Listing) -> Option<Vec<std::borrow::Cow<'a, [u8]>>> {
+fn patterns<'a>(cursor: &mut Cursor<'a>, listing: &mut Listing) -> Option<Vec<Cow<'a, [u8]>>> {
     if !cursor.byte(b'(') {
         return Some(vec![cursor.pattern()?]);
     }
@@ -92,87 +79,80 @@ pub(super) fn pattern_text(reference: &[u8], pattern: &[u8], utf8: bool) -> Resu
     names::decode(&[reference, pattern].concat(), utf8).ok_or(Response::BAD_NAME)
 }
 
-impl Listing {
-    /// RFC 5258 §3.1, RFC 6154 §4. There are no remote mailboxes.
-    fn select(&mut self, options: &[String]) -> Result<(), Response> {
-        self.extended = true;
-        for option in options {
-            match option.as_str() {
-                "SUBSCRIBED" => (self.subscribed, self.show_subscribed) = (true, true),
-                "SPECIAL-USE" => self.special_use = true,
-                "RECURSIVEMATCH" => self.recursive = true,
-                "REMOTE" => {}
-                _ => return Err(Response::NOT_SUPPORTED),
-            }
+/// RFC 5258 §3.1, RFC 6154 §4. There are no remote mailboxes.
+fn select(listing: &mut Listing, options: &[String]) -> Result<(), Response> {
+    listing.extended = true;
+    for option in options {
+        match option.as_str() {
+            "SUBSCRIBED" => (listing.subscribed, listing.show_subscribed) = (true, true),
+            "SPECIAL-USE" => listing.special_use = true,
+            "RECURSIVEMATCH" => listing.recursive = true,
+            "REMOTE" => {}
+            _ => return Err(Response::NOT_SUPPORTED),
         }
-        if self.recursive && !self.subscribed {
-            return Err(Response::BAD_ARGUMENTS.text("RECURSIVEMATCH needs SUBSCRIBED"));
-        }
-        Ok(())
     }
-
-    /// RFC 5258 §3.2, RFC 6154 §4.
-    fn show(&mut self, options: &[String]) -> Result<(), Response> {
-        self.extended = true;
-        for option in options {
-            match option.as_str() {
-                "SUBSCRIBED" => self.show_subscribed = true,
-                "CHILDREN" | "SPECIAL-USE" => {}
-                _ => return Err(Response::NOT_SUPPORTED),
-            }
-        }
-        Ok(())
+    if listing.recursive && !listing.subscribed && !listing.special_use {
+        return Err(Response::BAD_ARGUMENTS.text("RECURSIVEMATCH needs another option beside it"));
     }
-
-    fn lines<'a>(&self, mailboxes: &'a [Mailbox]) -> Vec<Line<'a>> {
-        let shown: Vec<&Mailbox> = mailboxes.iter().filter(|mailbox| mailbox.exists || self.subscribed).collect();
-        let above = |chosen: &dyn Fn(&Mailbox) -> bool| -> HashSet<&'a str> {
-            shown.iter().filter(|mailbox| chosen(mailbox)).flat_map(|mailbox| levels_above(&mailbox.name)).collect()
-        };
-        let (parents, subscribed_below) = (above(&|mailbox| mailbox.exists), above(&|mailbox| mailbox.subscribed));
-        let missing = if self.extended { "\\NonExistent" } else { "\\Noselect" };
-        let mut seen: HashSet<&str> = shown.iter().map(|mailbox| mailbox.name.as_str()).collect();
-        let mut lines = Vec::new();
-        let mut add = |name: &'a str, mailbox: Option<&Mailbox>| {
-            let subscribed = mailbox.is_some_and(|mailbox| mailbox.subscribed);
-            let special_use = mailbox.and_then(|mailbox| mailbox.special_use);
-            let below = self.recursive && subscribed_below.contains(name);
-            let chosen = (!self.subscribed || subscribed || below) && (!self.special_use || special_use.is_some());
-            if !chosen || !self.patterns.iter().any(|pattern| matches(pattern, name)) {
-                return;
-            }
-            let mut attributes = Vec::new();
-            attributes.extend((!mailbox.is_some_and(|mailbox| mailbox.exists)).then_some(missing));
-            attributes.push(if parents.contains(name) { "\\HasChildren" } else { "\\HasNoChildren" });
-            attributes.extend((self.show_subscribed && subscribed).then_some("\\Subscribed"));
-            attributes.extend(special_use);
-            lines.push(Line { name, attributes, subscribed_below: below });
-        };
-        for mailbox in shown {
-            levels_above(&mailbox.name).filter(|level| seen.insert(level)).for_each(|level| add(level, None));
-            add(&mailbox.name, Some(mailbox));
-        }
-        lines
-    }
+    Ok(())
 }
 
-struct Line<'a> {
-    name: &'a str,
-    attributes: Vec<&'static str>,
-    /// RFC 5258 §3.5, to be said.
-    subscribed_below: bool,
+/// RFC 5258 §6: "(" [return-option *(SP return-option)] ")"; RFC 5258 §3.2, RFC 6154 §4.
+fn show(listing: &mut Listing, cursor: &mut Cursor<'_>) -> Result<(), Response> {
+    let bad = || Response::BAD_ARGUMENTS;
+    listing.extended = true;
+    cursor.byte(b'(').then_some(()).ok_or_else(bad)?;
+    let mut first = true;
+    while !cursor.byte(b')') {
+        (std::mem::take(&mut first) || cursor.space()).then_some(()).ok_or_else(bad)?;
+        match cursor.atom().ok_or_else(bad)?.to_ascii_uppercase().as_str() {
+            "SUBSCRIBED" => listing.show_subscribed = true,
+            "CHILDREN" | "SPECIAL-USE" => {}
+            // RFC 5819 §4: status-option = "STATUS" SP "(" status-att *(SP status-att) ")"
+            "STATUS" if cursor.space() => listing.status = status::items(cursor)?,
+            "STATUS" => return Err(bad()),
+            _ => return Err(Response::NOT_SUPPORTED),
+        }
+    }
+    Ok(())
 }
 
-/// The door has answered.
-pub(super) fn answered(server: &mut Server, running: &Running, listing: &Listing, answer: Answer) {
-    let Answer::Mailboxes(mailboxes) = answer else { return server.finish(running, &refusal(answer)) };
+/// The names that are still to be told, with their STATUS.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    lines: std::vec::IntoIter<Line>,
+    items: Vec<Item>,
+    /// The one whose STATUS is with the door.
+    asked: String,
+}
+
+/// The door has named the mailboxes.
+pub(super) fn answered(server: &mut Server, running: Running, listing: Listing, answer: Answer) {
+    let Answer::Mailboxes(mailboxes) = answer else { return server.finish(&running, &refusal(answer)) };
+    let lines = listing.lines(&mailboxes).into_iter();
+    go_on(server, running, Rest { lines, items: listing.status, asked: String::new() });
+}
+
+/// The door has counted a mailbox. Without an answer, which is so if it is gone by now, only its STATUS is left out (RFC 5819 §2).
+pub(super) fn counted(server: &mut Server, running: Running, rest: Rest, answer: Answer) {
+    if let Answer::Status(status) = answer {
+        status::write_status(server, &rest.asked, &rest.items, &status);
+    }
+    go_on(server, running, rest);
+}
+
+/// Tells of one name after the other, so that the STATUS of each comes right after it: clients count on that order.
+fn go_on(server: &mut Server, running: Running, mut rest: Rest) {
     let utf8 = server.enabled.utf8_strings();
-    for line in listing.lines(&mailboxes) {
-        write(&mut server.out, "LIST", line.name, &line.attributes, utf8);
-        let below = if line.subscribed_below { " (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n" } else { "\r\n" };
-        server.out.extend_from_slice(below.as_bytes());
+    while let Some(line) = rest.lines.next() {
+        write(&mut server.out, "LIST", &line.name, &line.attributes, utf8);
+        write_child_info(&mut server.out, &line.child_info);
+        if line.counts && !rest.items.is_empty() {
+            rest.asked = line.name;
+            return server.ask(Question::Status { mailbox: rest.asked.clone() }, Asked::Counted(running, rest));
+        }
     }
-    server.finish(running, &Response::OK);
+    server.finish(&running, &Response::OK);
 }
 
 /// RFC 3501 §9: mailbox-list, without the end of the line
@@ -181,14 +161,17 @@ pub(super) fn write(out: &mut Vec<u8>, verb: &str, name: &str, attributes: &[&st
     mailbox(out, name, utf8);
 }
 
-/// `a` and `a/b` of `a/b/c`.
-pub(super) fn levels_above(name: &str) -> impl Iterator<Item = &str> {
-    name.match_indices('/').filter_map(|(at, _)| name.get(..at))
+/// RFC 5258 §6: childinfo-extended-item = "CHILDINFO" SP "(" list-select-base-opt-quoted *(SP list-select-base-opt-quoted) ")"
+fn write_child_info(out: &mut Vec<u8>, options: &[&str]) {
+    let info = options.iter().map(|option| format!("\"{option}\"")).collect::<Vec<_>>().join(" ");
+    let item = if info.is_empty() { String::new() } else { format!(" (\"CHILDINFO\" ({info}))") };
+    out.extend_from_slice(format!("{item}\r\n").as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::questions::Mailbox;
 
     fn mailboxes() -> Vec<Mailbox> {
         let mailbox = |name: &str, special_use, subscribed, exists| Mailbox { name: name.into(), special_use, subscribed, exists };
@@ -199,6 +182,8 @@ mod tests {
             mailbox("a", None, false, true),
             mailbox("a-b", None, false, true),
             mailbox("a/b", None, true, true),
+            mailbox("b", None, false, true),
+            mailbox("b/old", Some("\\Archive"), false, true),
             mailbox("gone/x", None, true, false),
         ]
     }
@@ -206,7 +191,8 @@ mod tests {
     fn listed(arguments: &str) -> Result<String, Response> {
         let wire = format!(" {arguments}\r\n");
         let listing = parse(&mut Cursor::new(wire.as_bytes()), Enabled::default())?.unwrap();
-        let show = |line: Line<'_>| format!("{} {}{}", line.name, line.attributes.join(" "), if line.subscribed_below { " +" } else { "" });
+        let show =
+            |line: Line| format!("{} {}{}", line.name, line.attributes.join(" "), if line.child_info.is_empty() { "" } else { " +" });
         Ok(listing.lines(&mailboxes()).into_iter().map(show).collect::<Vec<_>>().join(", "))
     }
 
@@ -215,14 +201,14 @@ mod tests {
         let table = [
             (
                 r#""" %"#,
-                r"INBOX \HasNoChildren, Drafts \HasNoChildren \Drafts, Spaces \Noselect \HasChildren, a \HasChildren, a-b \HasNoChildren",
+                r"INBOX \HasNoChildren, Drafts \HasNoChildren \Drafts, Spaces \Noselect \HasChildren, a \HasChildren, a-b \HasNoChildren, b \HasChildren",
             ),
             ("inb {2+}\r\nox", r"INBOX \HasNoChildren"),
             ("Spaces/ %", r"Spaces/uni \Noselect \HasChildren"),
             (r#""" "a/*""#, r"a/b \HasNoChildren"),
             (r#""" gone/*"#, ""),
             (r#""" (a Drafts)"#, r"Drafts \HasNoChildren \Drafts, a \HasChildren"),
-            (r#"(SPECIAL-USE) "" *"#, r"Drafts \HasNoChildren \Drafts"),
+            (r#"(SPECIAL-USE) "" *"#, r"Drafts \HasNoChildren \Drafts, b/old \HasNoChildren \Archive"),
             (r#"() "" "Spaces" RETURN (CHILDREN)"#, r"Spaces \NonExistent \HasChildren"),
             (r#""" a* return (subscribed special-use)"#, r"a \HasChildren, a-b \HasNoChildren, a/b \HasNoChildren \Subscribed"),
             (r#"(SUBSCRIBED) "" %/%"#, r"a/b \HasNoChildren \Subscribed, gone/x \NonExistent \HasNoChildren \Subscribed"),
@@ -230,6 +216,12 @@ mod tests {
                 r#"(RECURSIVEMATCH SUBSCRIBED) "" %"#,
                 r"INBOX \HasNoChildren \Subscribed, Spaces \NonExistent \HasChildren +, a \HasChildren +, gone \NonExistent \HasNoChildren +",
             ),
+            (
+                r#"(RECURSIVEMATCH SUBSCRIBED) "" (a a/b Sp*)"#,
+                r"Spaces/uni/list \HasNoChildren \Subscribed, a/b \HasNoChildren \Subscribed",
+            ),
+            (r#"(SPECIAL-USE RECURSIVEMATCH) "" b"#, r"b \HasChildren +"),
+            (r#""" b/* return (status (messages))"#, r"b/old \HasNoChildren \Archive"),
         ];
         for (arguments, expected) in table {
             assert_eq!(listed(arguments).as_deref(), Ok(expected), "{arguments}");
@@ -247,6 +239,10 @@ mod tests {
             r#"(RECURSIVEMATCH) "" *"#,
             r#"(OTHER) "" *"#,
             r#""" * RETURN (STATUS)"#,
+            r#""" * RETURN (STATUS ())"#,
+            r#""" * RETURN (STATUS (MESSAGES X))"#,
+            r#""" * RETURN (CHILDREN  SUBSCRIBED)"#,
+            r#""" * RETURN (X)"#,
             r#""" * RETURN"#,
             r#""" * x"#,
             "\"\" &bad",

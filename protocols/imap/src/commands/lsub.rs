@@ -1,6 +1,7 @@
 //! LSUB (RFC 3501 §6.3.9): the subscribed names, whether they exist or not.
 
-use super::list::{levels_above, pattern_text, write};
+use super::list::{pattern_text, write};
+use super::listing::levels_above;
 use super::{Asked, Running, end, refusal};
 use crate::grammar::Cursor;
 use crate::pattern::matches;

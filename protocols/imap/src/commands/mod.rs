@@ -12,6 +12,7 @@ mod expunge;
 mod fetch;
 pub(crate) mod idle;
 mod list;
+mod listing;
 mod lsub;
 mod mailboxes;
 mod search;
@@ -126,7 +127,9 @@ pub(crate) enum Asked {
     /// CREATE and others that end with the answer.
     Plain(Running),
     Idle(Running),
-    List(Running, list::Listing),
+    List(Running, listing::Listing),
+    /// The STATUS of a mailbox that LIST told of.
+    Counted(Running, list::Rest),
     Lsub(Running, String),
     Select(Running, select::Request),
     /// What went while the client was away.
@@ -246,7 +249,8 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Authentication(tag, exchange) => auth::answered(server, tag, exchange, answer),
         Asked::Plain(running) => plain(server, &running, answer),
         Asked::Idle(running) => idle::begun(server, running, answer),
-        Asked::List(running, listing) => list::answered(server, &running, &listing, answer),
+        Asked::List(running, listing) => list::answered(server, running, listing, answer),
+        Asked::Counted(running, rest) => list::counted(server, running, rest, answer),
         Asked::Lsub(running, pattern) => lsub::answered(server, &running, &pattern, answer),
         Asked::Select(running, request) => select::answered(server, running, request, answer),
         Asked::Resync(running, resync) => select::resynced(server, running, &resync, answer),

@@ -1,4 +1,7 @@
-//! STATUS (RFC 3501 §6.3.10): counts of a mailbox, also of the selected one.
+//! STATUS (RFC 3501 §6.3.10, RFC 9051 §6.3.11): counts of a mailbox, also of the selected one.
+//!
+//! LIST asks for the same items with RETURN (STATUS (…)) (RFC 5819). RECENT is answered to clients of either version: who
+//! asks for it knows what it means.
 
 use super::{Asked, Running, end, mailbox, refusal};
 use crate::grammar::Cursor;
@@ -22,19 +25,30 @@ pub(crate) enum Item {
     UidNext,
     UidValidity,
     Unseen,
+    Deleted,
+    Size,
+    AppendLimit,
     HighestModSeq,
+    MailboxId,
 }
 
 impl Item {
     /// On the wire.
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 10] = [
         ("MESSAGES", Self::Messages),
         ("RECENT", Self::Recent),
         ("UIDNEXT", Self::UidNext),
         ("UIDVALIDITY", Self::UidValidity),
         ("UNSEEN", Self::Unseen),
+        ("DELETED", Self::Deleted),
+        // RFC 8438 §2.
+        ("SIZE", Self::Size),
+        // RFC 7889 §4.
+        ("APPENDLIMIT", Self::AppendLimit),
         // RFC 7162 §3.1.7.
         ("HIGHESTMODSEQ", Self::HighestModSeq),
+        // RFC 8474 §4.3.
+        ("MAILBOXID", Self::MailboxId),
     ];
 
     fn named(word: &str) -> Option<Self> {
@@ -45,14 +59,19 @@ impl Item {
         Self::ALL.into_iter().find(|(_, item)| *item == self).map_or("", |(name, _)| name)
     }
 
-    fn value(self, status: &Status) -> String {
+    fn value(self, status: &Status, message_bytes_max: u64) -> String {
         match self {
             Self::Messages => status.messages.to_string(),
             Self::Recent => status.recent.to_string(),
             Self::UidNext => status.uid_next.to_string(),
             Self::UidValidity => status.uid_validity.to_string(),
             Self::Unseen => status.unseen.to_string(),
+            Self::Deleted => status.deleted.to_string(),
+            Self::Size => status.size.to_string(),
+            // It is the same for every mailbox.
+            Self::AppendLimit => message_bytes_max.to_string(),
             Self::HighestModSeq => status.highest_modseq.to_string(),
+            Self::MailboxId => format!("({})", status.mailbox_id),
         }
     }
 }
@@ -61,7 +80,7 @@ impl Item {
 pub(super) fn status(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
     match parse(server, &mut cursor) {
         Ok(request) => {
-            server.enabled.condstore |= request.items.contains(&Item::HighestModSeq);
+            learn_condstore(server, &request.items);
             server.ask(Question::Status { mailbox: request.mailbox.clone() }, Asked::Status(running, request));
         }
         Err(response) => server.respond(&running.tag, &response),
@@ -70,18 +89,41 @@ pub(super) fn status(server: &mut Server, running: Running, mut cursor: Cursor<'
 
 fn parse(server: &Server, cursor: &mut Cursor<'_>) -> Result<Request, Response> {
     let mailbox = mailbox(server, cursor)?;
-    let words = cursor.space().then(|| cursor.words()).flatten().filter(|words| !words.is_empty()).ok_or(Response::BAD_ARGUMENTS)?;
-    end(cursor)?;
-    let items = words.iter().map(|word| Item::named(word)).collect::<Option<_>>().ok_or(Response::NOT_SUPPORTED)?;
-    Ok(Request { mailbox, items })
+    cursor.space().then_some(()).ok_or(Response::BAD_ARGUMENTS)?;
+    let items = items(cursor)?;
+    end(cursor).map(|()| Request { mailbox, items })
+}
+
+/// "(" status-att *(SP status-att) ")". What is asked for twice is told once.
+pub(super) fn items(cursor: &mut Cursor<'_>) -> Result<Vec<Item>, Response> {
+    let words = cursor.words().filter(|words| !words.is_empty()).ok_or(Response::BAD_ARGUMENTS)?;
+    let mut items = Vec::new();
+    for word in words {
+        let item = Item::named(&word).ok_or(Response::NOT_SUPPORTED)?;
+        if !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    Ok(items)
+}
+
+/// RFC 7162 §3.1: who asks for the highest mod-sequence knows what they are.
+pub(super) fn learn_condstore(server: &mut Server, items: &[Item]) {
+    server.enabled.condstore |= items.contains(&Item::HighestModSeq);
 }
 
 /// The door has answered.
 pub(super) fn answered(server: &mut Server, running: &Running, request: &Request, answer: Answer) {
     let Answer::Status(status) = answer else { return server.finish(running, &refusal(answer)) };
-    let items: Vec<String> = request.items.iter().map(|item| format!("{} {}", item.name(), item.value(&status))).collect();
-    server.out.extend_from_slice(b"* STATUS ");
-    write::mailbox(&mut server.out, &request.mailbox, server.enabled.utf8_strings());
-    server.out.extend_from_slice(format!(" ({})\r\n", items.join(" ")).as_bytes());
+    write_status(server, &request.mailbox, &request.items, &status);
     server.finish(running, &Response::OK);
+}
+
+/// RFC 3501 §9: "STATUS" SP mailbox SP "(" [status-att-list] ")"
+pub(super) fn write_status(server: &mut Server, name: &str, items: &[Item], status: &Status) {
+    let limit = server.config.message_bytes_max;
+    let items: Vec<String> = items.iter().map(|item| format!("{} {}", item.name(), item.value(status, limit))).collect();
+    server.out.extend_from_slice(b"* STATUS ");
+    write::mailbox(&mut server.out, name, server.enabled.utf8_strings());
+    server.out.extend_from_slice(format!(" ({})\r\n", items.join(" ")).as_bytes());
 }

@@ -27,11 +27,13 @@ pub struct Door {
     /// The message that is coming, or came last.
     pub content: Vec<u8>,
     next_message: u64,
+    /// Listed, and gone after that.
+    vanishing: Option<String>,
 }
 
 impl Door {
     pub fn new() -> Self {
-        let mut door = Self { boxes: BTreeMap::new(), selected: None, upload: None, content: Vec::new(), next_message: 1 };
+        let mut door = Self { boxes: BTreeMap::new(), selected: None, upload: None, content: Vec::new(), next_message: 1, vanishing: None };
         door.create("INBOX");
         door.create("Drafts");
         door
@@ -47,7 +49,8 @@ impl Door {
         self.selected.as_ref().and_then(|name| self.boxes.get(name)).map(|found| found.view.clone())
     }
 
-    /// `deliver MAILBOX [flag…]`, `flag MAILBOX UIDS ±flag`, `expunge MAILBOX UIDS`, `create MAILBOX`, `subscribe MAILBOX`.
+    /// `deliver MAILBOX [flag…]`, `flag MAILBOX UIDS ±flag`, `expunge MAILBOX UIDS`, `create MAILBOX`, `subscribe MAILBOX`,
+    /// `vanish MAILBOX` (it is listed once more, but not found).
     pub fn act(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
@@ -56,6 +59,7 @@ impl Door {
                 let absent = Box { view: Arc::new(View::empty(1)), subscribed: true, exists: false, recent_from: 1, gone: Vec::new() };
                 self.boxes.entry(name.to_owned()).or_insert(absent).subscribed = true;
             }
+            ["vanish", name] => self.vanishing = Some(name.to_owned()),
             ["deliver", name, ref flags @ ..] => self.append(name, &names(flags), 0, 10),
             ["flag", name, uids, flag] => {
                 let change = if flag.starts_with('-') { FlagChange::Remove } else { FlagChange::Add };
@@ -70,7 +74,11 @@ impl Door {
         Ok(match question {
             Question::Authenticate(question) => Answer::Authentication(authenticate(question)),
             Question::Refresh | Question::AbortAppend => Answer::Done(self.newest()),
-            Question::Mailboxes => Answer::Mailboxes(Arc::new(self.list())),
+            Question::Mailboxes => {
+                let all = self.list();
+                self.vanishing.take().and_then(|name| self.boxes.remove(&name));
+                Answer::Mailboxes(Arc::new(all))
+            }
             Question::Select { mailbox, read_only } => {
                 self.selected = None;
                 let found = self.existing(&mailbox)?;
