@@ -118,6 +118,9 @@ impl Holder {
         if self.find(name).is_some() {
             return Err(NameProblem::Exists);
         }
+        if special_use.is_some() && self.mailboxes.iter().any(|m| m.special_use == special_use) {
+            return Err(NameProblem::UseTaken);
+        }
         self.create_above(name, now);
         let id = self.add(name, special_use, now);
         if self.mailboxes.len() > MAILBOXES_PER_HOLDER_MAX { Err(NameProblem::TooMany) } else { Ok(id) }
@@ -278,6 +281,11 @@ mod tests {
         let mut holder = Holder::with_default_mailboxes(100);
         assert_eq!(holder.create("a//b", None, 0), Err(NameProblem::Invalid));
         assert_eq!(holder.create("Sent", None, 0), Err(NameProblem::Exists));
+        assert_eq!(holder.create("Gesendet", Some(SpecialUse::Sent), 0), Err(NameProblem::UseTaken));
+        holder.delete("Sent").unwrap();
+        holder.create("Gesendet", Some(SpecialUse::Sent), 0).unwrap();
+        holder.rename("Gesendet", "Sent", 0).unwrap();
+        assert_eq!(holder.find("Sent").and_then(|leaf| leaf.special_use), Some(SpecialUse::Sent), "a use goes along");
         holder.create("a/b/c", None, 0).unwrap();
         assert!(holder.find("a/b").is_some(), "levels above are made");
         assert_eq!(holder.delete("a/b").map(|_| ()), Err(NameProblem::HasChildren));

@@ -72,6 +72,9 @@ pub enum NameProblem {
     /// RENAME a to a/b.
     #[error("a mailbox cannot be moved below itself")]
     BelowItself,
+    /// Two for one use would share a person's mail out between them, each program choosing its own.
+    #[error("another mailbox is for this use already: rename or delete that one")]
+    UseTaken,
     /// See `MAILBOXES_PER_HOLDER_MAX`.
     #[error("there are 5000 mailboxes or subscriptions already, which is the limit")]
     TooMany,

@@ -62,6 +62,7 @@ responses! {
     INBOX_STAYS = No "CANNOT" "INBOX can be neither made nor deleted";
     BAD_NAME = No "CANNOT" "Not a mailbox name: modified UTF-7 in its one form is asked for";
     UNUSABLE_NAME = No "CANNOT" "No mailbox can have this name";
+    ONE_USE_ONLY = No "USEATTR" "A mailbox has one use at most here";
     BAD_CHARSET = No "BADCHARSET (UTF-8 US-ASCII)" "Unknown charset";
     TOO_BIG = No "TOOBIG" "The message is too big";
     EMPTY_MESSAGE = No "CANNOT" "The message is empty";

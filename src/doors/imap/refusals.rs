@@ -11,6 +11,8 @@ pub(super) fn refused(error: StoreError) -> Refusal {
             NameProblem::Missing => RefusalCode::NonExistent,
             NameProblem::Exists => RefusalCode::AlreadyExists,
             NameProblem::HasChildren => RefusalCode::HasChildren,
+            // RFC 6154 §3 leaves it to the server whether there may be two.
+            NameProblem::UseTaken => RefusalCode::UseAttr,
             NameProblem::TooMany => RefusalCode::Limit,
             NameProblem::Invalid | NameProblem::Inbox | NameProblem::BelowItself => RefusalCode::Cannot,
         },

@@ -1,18 +1,30 @@
 //! CREATE, DELETE, RENAME, SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.3 to §6.3.7): which mailboxes there are.
 
+use super::store::flag_list;
 use super::{Asked, Running, ask, end, mailbox};
 use crate::grammar::Cursor;
 use crate::questions::Question;
 use crate::response::Response;
 use crate::server::{Server, State};
 
-/// RFC 3501 §9: "CREATE" SP mailbox. A separator at the end only says that there will be others below (§6.3.3).
+/// RFC 4466 §2.2: "CREATE" SP mailbox [SP "(" create-param *(SP create-param) ")"]. A separator at the end only says that
+/// there will be others below (RFC 3501 §6.3.3).
 pub(super) fn create(server: &mut Server, running: Running, mut cursor: Cursor<'_>) {
-    let question = only_mailbox(server, &mut cursor).and_then(new_name).and_then(|mailbox| match mailbox.as_str() {
-        "INBOX" => Err(Response::INBOX_STAYS),
-        _ => Ok(Question::Create { mailbox, special_use: None }),
+    let question = mailbox(server, &mut cursor).and_then(|mailbox| {
+        let special_use = if cursor.space() { special_use(&mut cursor)? } else { None };
+        end(&cursor)?;
+        let mailbox = new_name(mailbox)?;
+        if mailbox == "INBOX" { Err(Response::INBOX_STAYS) } else { Ok(Question::Create { mailbox, special_use }) }
     });
     proceed(server, running, question);
+}
+
+/// RFC 6154 §6: "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")", use-attr = "\\" atom; one use at most here (§3).
+fn special_use(cursor: &mut Cursor<'_>) -> Result<Option<String>, Response> {
+    let named = cursor.byte(b'(') && cursor.keyword("USE") && cursor.space() && cursor.byte(b'(');
+    let uses = named.then(|| flag_list(cursor)).flatten().filter(|uses| uses.iter().all(|attribute| attribute.starts_with('\\')));
+    let mut uses = uses.filter(|_| cursor.byte(b')')).ok_or(Response::BAD_ARGUMENTS)?;
+    if uses.len() > 1 { Err(Response::ONE_USE_ONLY) } else { Ok(uses.pop()) }
 }
 
 /// RFC 3501 §9: "DELETE" SP mailbox. The selected one is let go first and the client told so (CLOSED, RFC 9051 §7.1):

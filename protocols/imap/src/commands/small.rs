@@ -17,7 +17,7 @@ pub(crate) fn capabilities(server: &Server) -> String {
     let mut offers = vec!["IMAP4rev1".to_owned(), "LITERAL+".to_owned(), "ID".to_owned(), "ENABLE".to_owned()];
     if server.is_authenticated() {
         offers.extend(["IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "SPECIAL-USE", "CHILDREN", "LIST-EXTENDED"].map(str::to_owned));
-        offers.extend(["LIST-STATUS", "STATUS=SIZE"].map(str::to_owned));
+        offers.extend(["CREATE-SPECIAL-USE", "LIST-STATUS", "STATUS=SIZE"].map(str::to_owned));
         // RFC 7889 §2.
         offers.push(format!("APPENDLIMIT={}", server.config.message_bytes_max));
         return offers.join(" ");
