@@ -13,6 +13,7 @@ mod frame;
 mod grammar;
 mod limits;
 pub mod names;
+pub mod objects;
 mod opened;
 mod parts;
 mod pattern;

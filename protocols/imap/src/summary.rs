@@ -4,6 +4,7 @@
 //! the size. Reading it borrows: whoever wants the envelope decodes nothing else. The record is read by later versions.
 
 use crate::fetch::{envelope, structure};
+use crate::objects::ThreadId;
 use crate::parts::{self, Parts};
 use stoa_mime::date::{self, Date};
 use stoa_mime::{Part, Scanned};
@@ -22,6 +23,7 @@ const STRUCTURE: u32 = 6;
 const PARTS: u32 = 7;
 const SENT: u32 = 8;
 const SENT_OFFSET: u32 = 9;
+const THREAD: u32 = 10;
 
 /// The summary of a message, as bytes to be kept; [`Summary::read`] reads them.
 pub fn summarise(message: &Scanned) -> Vec<u8> {
@@ -41,6 +43,9 @@ pub fn summarise(message: &Scanned) -> Vec<u8> {
         .bytes(PARTS, &parts::to_bytes(&message.part));
     if let Some(sent) = envelope.date.as_deref().and_then(date::parse) {
         record = record.i64(SENT, sent.seconds).i64(SENT_OFFSET, sent.offset_minutes.into());
+    }
+    if let Some(thread) = ThreadId::of(&message.header) {
+        record = record.bytes(THREAD, thread.bytes());
     }
     record.finish()
 }
@@ -73,6 +78,14 @@ impl<'a> Summary<'a> {
     pub fn sent(&self) -> Result<Option<Date>, RecordError> {
         let offset = self.0.i64(SENT_OFFSET)?.and_then(|minutes| i32::try_from(minutes).ok()).unwrap_or(0);
         Ok(self.0.i64(SENT)?.map(|seconds| Date { seconds, offset_minutes: offset }))
+    }
+
+    /// Its thread, if it names a message. Early summaries have only the header to tell it.
+    pub fn thread_id(&self) -> Result<Option<ThreadId>, RecordError> {
+        match self.0.bytes(THREAD)? {
+            Some(bytes) => ThreadId::from_bytes(bytes).map(Some).ok_or(RecordError::Missing(THREAD)),
+            None => Ok(self.header()?.and_then(ThreadId::of)),
+        }
     }
 
     /// ENVELOPE on the wire.
