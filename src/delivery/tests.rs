@@ -73,7 +73,7 @@ pub(crate) async fn contents(store: &Store, holder: HolderId, mailbox: &str) -> 
     let ids: Vec<_> = view.iter().map(|entry| entry.message).collect();
     let mut all = Vec::new();
     for message in store.messages(holder, &ids).await.unwrap().into_iter().flatten() {
-        let body = store.body(message.prefix.clone(), &message.body).await.unwrap();
+        let body = store.contents(&message).await.unwrap();
         all.push(String::from_utf8(body.read_all(0..u64::MAX).await.unwrap()).unwrap());
     }
     all

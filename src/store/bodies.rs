@@ -155,7 +155,11 @@ impl BodyReader {
     pub(super) async fn open(engine: Arc<dyn Engine>, prefix: Bytes, body: &BodyRef) -> Result<Self> {
         let blob = engine.get(Table::Blobs, &body.hash).await?.ok_or(StoreError::Gone)?;
         let blob = Blob::from_bytes(&blob)?;
-        Ok(Self { engine, prefix, staging: blob.staging, size: blob.size })
+        Ok(Self::at(engine, prefix, blob.staging, blob.size))
+    }
+
+    pub(super) fn at(engine: Arc<dyn Engine>, prefix: Bytes, staging: StagingId, size: u64) -> Self {
+        Self { engine, prefix, staging, size }
     }
 
     /// Octets in all.

@@ -1,6 +1,7 @@
 //! A message as it is stored: immutable, one row for all copies within a holder.
 
 use super::bodies::BodyRef;
+use super::keys::StagingId;
 use bytes::Bytes;
 use stoa_mailbox::MessageId;
 use stoa_record::{Reader, RecordError, Writer};
@@ -12,6 +13,8 @@ pub struct Message {
     pub prefix: Bytes,
     /// The body as it was received, header included.
     pub body: BodyRef,
+    /// Where the body's chunks are, so that reading it needs no search by hash; none in rows of older programs.
+    pub(super) chunks: Option<StagingId>,
     /// Computed once at delivery; the layers above know its form.
     pub summary: Bytes,
     /// Who vouches for it; the layers above know its form.
@@ -20,20 +23,18 @@ pub struct Message {
 
 impl Message {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        Writer::new(1)
-            .bytes(1, &self.prefix)
-            .bytes(2, &self.body.hash)
-            .u64(3, self.body.size)
-            .bytes(4, &self.summary)
-            .bytes(5, &self.trust)
-            .finish()
+        let record = Writer::new(1).bytes(1, &self.prefix).bytes(2, &self.body.hash).u64(3, self.body.size);
+        let record = self.chunks.iter().fold(record, |record, chunks| record.bytes(6, chunks));
+        record.bytes(4, &self.summary).bytes(5, &self.trust).finish()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
         let record = Reader::parse(bytes, 1)?;
         let bytes = |field| record.bytes(field).map(|b| Bytes::copy_from_slice(b.unwrap_or_default()));
         let hash = record.bytes(2)?.and_then(|b| b.try_into().ok()).ok_or(RecordError::Missing(2))?;
-        Ok(Self { prefix: bytes(1)?, body: BodyRef { hash, size: record.u64(3)?.unwrap_or(0) }, summary: bytes(4)?, trust: bytes(5)? })
+        let body = BodyRef { hash, size: record.u64(3)?.unwrap_or(0) };
+        let chunks = record.bytes(6)?.and_then(|b| b.try_into().ok());
+        Ok(Self { prefix: bytes(1)?, body, chunks, summary: bytes(4)?, trust: bytes(5)? })
     }
 }
 

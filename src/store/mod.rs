@@ -242,7 +242,15 @@ impl Store {
         Ok(ids.iter().map(row).collect())
     }
 
-    /// A message's bytes, what the server put in front of it included.
+    /// The bytes of a message that is filed, what the server put in front of it included.
+    pub async fn contents(&self, message: &Message) -> Result<BodyReader> {
+        match message.chunks {
+            Some(chunks) => Ok(BodyReader::at(self.engine.clone(), message.prefix.clone(), chunks, message.body.size)),
+            None => self.body(message.prefix.clone(), &message.body).await,
+        }
+    }
+
+    /// The bytes of a body, with something in front.
     pub async fn body(&self, prefix: Bytes, body: &BodyRef) -> Result<BodyReader> {
         BodyReader::open(self.engine.clone(), prefix, body).await
     }

@@ -7,7 +7,7 @@ use super::bodies::{Blob, BodyRef, drop_staged};
 use super::change::{Change, DeliveredBody, Delivery, Filed, NewAccount, Outcome, Refusal};
 use super::engine::Batch;
 use super::holders::Holder;
-use super::keys::{self, Table};
+use super::keys::{self, StagingId, Table};
 use super::mailbox_log::{Mailbox, Place};
 use super::{Account, Credential, HolderId, MailboxId, NameProblem, accounts, messages::Message};
 use bytes::Bytes;
@@ -243,13 +243,13 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
     if delivery.queue.as_ref().is_some_and(|(id, _)| work.row(Table::Queue, &keys::queued(*id)).is_some()) {
         return Err(Refusal::QueueNumberTaken);
     }
-    keep_body(work, &delivery.body, batch)?;
+    let chunks = keep_body(work, &delivery.body, batch)?;
     let mut messages: HashMap<HolderId, MessageId> = HashMap::new();
     let mut places = Vec::with_capacity(delivery.mailboxes.len());
     for &place in &delivery.mailboxes {
         let message = match messages.get(&place.0) {
             Some(&message) => message,
-            None => new_message(work, place.0, delivery, batch),
+            None => new_message(work, place.0, delivery, chunks, batch),
         };
         messages.insert(place.0, message);
         places.push(file(work, place, message, delivery, batch)?);
@@ -266,8 +266,8 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
     Ok(Outcome::Filed(places))
 }
 
-/// Makes the staged body the stored one, or drops it if the same bytes are stored already.
-fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Result<(), Refusal> {
+/// Makes the staged body the stored one, or drops it if the same bytes are stored already; says where the chunks are.
+fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Result<StagingId, Refusal> {
     let key = body.reference().hash.to_vec();
     let known = work.row(Table::Blobs, &key).and_then(|row| Blob::from_bytes(row).ok());
     let blob = match (known, body) {
@@ -294,17 +294,18 @@ fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Res
         }
     };
     work.put(batch, Table::Blobs, key, blob.to_bytes());
-    Ok(())
+    Ok(blob.staging)
 }
 
-fn new_message(work: &mut Working, holder: HolderId, delivery: &Delivery, batch: &mut Batch) -> MessageId {
+fn new_message(work: &mut Working, holder: HolderId, delivery: &Delivery, chunks: StagingId, batch: &mut Batch) -> MessageId {
     let Some(tree) = work.holders.get_mut(&holder) else { return 0 };
     let (message, must_be_written) = tree.number_message();
     if must_be_written {
         batch.put(Table::Holders, keys::holder(holder), tree.to_bytes());
     }
     let body = delivery.body.reference();
-    let row = Message { prefix: delivery.prefix.clone(), body, summary: delivery.summary.clone(), trust: delivery.trust.clone() };
+    let (prefix, summary, trust) = (delivery.prefix.clone(), delivery.summary.clone(), delivery.trust.clone());
+    let row = Message { prefix, body, chunks: Some(chunks), summary, trust };
     batch.put(Table::Messages, keys::message(holder, message), row.to_bytes());
     batch.put(Table::BlobRefs, keys::blob_ref(&body.hash, holder, message), Vec::new());
     message

@@ -62,7 +62,7 @@ async fn view(store: &Store, place: Place) -> Arc<View> {
 async fn read(store: &Store, place: Place, uid: Uid) -> Vec<u8> {
     let message = view(store, place).await.find(uid).unwrap().message;
     let message = store.messages(place.0, &[message]).await.unwrap().remove(0).unwrap();
-    let body = store.body(message.prefix, &message.body).await.unwrap();
+    let body = store.contents(&message).await.unwrap();
     body.read_all(0..u64::MAX).await.unwrap()
 }
 
@@ -106,7 +106,7 @@ async fn a_message_reads_back_whatever_its_size() {
         assert_eq!(view(&store, inbox).await.find(filed.uid).unwrap().size as usize, whole.len());
     }
     let message = store.messages(inbox.0, &[view(&store, inbox).await.get(5).unwrap().message]).await.unwrap().remove(0).unwrap();
-    let body = store.body(message.prefix, &message.body).await.unwrap();
+    let body = store.contents(&message).await.unwrap();
     let across = CHUNK_BYTES as u64 + 10..CHUNK_BYTES as u64 + 30;
     assert_eq!(body.read_all(across.clone()).await.unwrap().len(), 20);
     assert_eq!(body.read_all(5..20).await.unwrap(), b"ved: here\r\n\x00\x01\x02\x03");

@@ -63,7 +63,7 @@ impl Reader<'_> {
 
     /// Nothing, if the message was removed since it was named.
     async fn body(&self, message: &Message) -> io::Result<Option<BodyReader>> {
-        match self.store.body(message.prefix.clone(), &message.body).await {
+        match self.store.contents(message).await {
             Ok(body) => Ok(Some(body)),
             Err(StoreError::Gone) => Ok(None),
             Err(error) => Err(failed(error)),
