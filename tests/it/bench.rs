@@ -35,7 +35,7 @@ fn every_measurement_has_its_row() {
     let mut home = Home::new();
     let daemon = home.start();
     let file = home.path().join("results.json");
-    let sizes = ["--messages", "20", "--mailboxes", "30,40", "--notices", "3", "--idle", "2,5", "--seconds", "0"];
+    let sizes = ["--messages", "20", "--mailboxes", "30,40", "--notices", "3", "--idle", "2,5", "--idle-seconds", "0", "--seconds", "0"];
     let output = bench(&home, &[&sizes, &["--json", file.to_str().unwrap()][..]].concat());
     let table = text(&output.stdout);
     assert!(output.status.success(), "{table}{}", text(&output.stderr));

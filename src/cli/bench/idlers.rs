@@ -9,18 +9,23 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 /// Who connects at the same time; servers check few passwords at once.
 const CONNECTING_MAX: usize = 8;
 
 /// A row for no connections, and one for each of these numbers of them.
-pub(super) async fn measure(bench: &mut Bench, counts: &[usize]) {
+///
+/// Before memory is looked at they idle for `patience`: servers give back then what a busy moment needed.
+pub(super) async fn measure(bench: &mut Bench, counts: &[usize], patience: Duration) {
     raise_open_files();
     let mut open: Vec<Imap> = Vec::new();
     let mut looks: Vec<(usize, Memory)> = Vec::new();
     for &count in [0].iter().chain(counts) {
         let mut measured = bench.meter.measure(connect(&bench.target, &mut open, count)).await;
+        sleep(patience).await;
         if let Ok(Measured { work, cost: Some(cost), .. }) = &mut measured {
+            cost.memory = bench.meter.memory();
             looks.push((open.len(), cost.memory));
             work.note.push_str(&each(&looks));
         }

@@ -84,9 +84,14 @@ impl Meter {
             cpu_later: after.cpu.saturating_sub(at_once.max(before.cpu)),
             busy_after: after.busy,
             restless: before.restless || after.restless,
-            memory: self.processes.memory(),
+            memory: self.memory(),
         });
         Ok(Measured { work, wall, cost })
+    }
+
+    /// The memory that the server has now.
+    pub(super) fn memory(&self) -> Memory {
+        self.processes.memory()
     }
 
     /// Waits until the server is quiet.
@@ -112,6 +117,8 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
 
     #[tokio::test]
     async fn without_processes_there_is_no_cost() {
@@ -122,15 +129,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_works_has_a_cost() {
-        let own = Processes::new(vec![std::process::id()]).unwrap();
-        let before = own.cpu();
+        let script = "read begin; for i in $(seq 9000000); do :; done";
+        let mut child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+        let processes = Processes::new(vec![child.id()]).unwrap();
         let work = async {
-            while own.cpu() < before + Duration::from_millis(30) {
-                std::hint::black_box((0..100_000_u64).sum::<u64>());
+            let before = processes.cpu();
+            child.stdin.take().unwrap().write_all(b"\n")?;
+            while processes.cpu() < before + Duration::from_millis(30) {
+                sleep(Duration::from_millis(5)).await;
             }
+            child.kill()?;
             Ok(Work::of(1))
         };
-        let cost = Meter::new(own.clone()).measure(work).await.unwrap().cost.unwrap();
-        assert!(cost.cpu >= Duration::from_millis(20) && cost.memory.rss_kb > 0, "{cost:?}");
+        let cost = Meter::new(processes.clone()).measure(work).await.unwrap().cost.unwrap();
+        assert!(cost.cpu >= Duration::from_millis(30), "{cost:?}");
+        child.wait().unwrap();
     }
 }

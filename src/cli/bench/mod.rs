@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     messages: u32,
     /// Messages in the mailboxes that are read; the first is also changed
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [10_000, 100_000])]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [10_000, 100_000], value_parser = clap::value_parser!(u64).range(1..))]
     mailboxes: Vec<u64>,
     /// How many notices are waited for
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -49,6 +49,9 @@ pub(super) struct Arguments {
     /// How many connections idle, from few to many
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [100, 1000])]
     idle: Vec<usize>,
+    /// How long they do before memory is looked at
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    idle_seconds: u64,
     /// How long a command that reads is repeated
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     seconds: u64,
@@ -107,33 +110,19 @@ impl Bench {
     }
 }
 
-pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { target, messages, mailboxes, notices, idle, seconds, only, json } = arguments;
-    let (target, processes) = Target::of(target)?;
-    let parts: Vec<Part> = if only.is_empty() { Part::ALL.into_iter().filter(|part| part.possible(&target)).collect() } else { only };
+pub(super) async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
+    let (target, processes) = Target::of(std::mem::take(&mut arguments.target))?;
+    let possible = || Part::ALL.into_iter().filter(|part| part.possible(&target)).collect();
+    let parts: Vec<Part> = if arguments.only.is_empty() { possible() } else { arguments.only.clone() };
     let began = jiff::Timestamp::now();
     let report = Report::begin(introduce(&target, began).await?);
     let seed = began.as_nanosecond() as u64;
-    let mut bench = Bench { target: Arc::new(target), meter: Meter::new(processes), report, repeat: Duration::from_secs(seconds), seed };
+    let repeat = Duration::from_secs(arguments.seconds);
+    let mut bench = Bench { target: Arc::new(target), meter: Meter::new(processes), report, repeat, seed };
     for part in parts {
-        match part {
-            Part::Memory => idlers::measure(&mut bench, &idle).await,
-            Part::Deliveries => deliveries::measure(&mut bench, messages as usize).await,
-            Part::Notices => notices::measure(&mut bench, notices as usize).await,
-            Part::Reads => {
-                for &size in &mailboxes {
-                    let done = mailboxes::measure(&mut bench, size).await;
-                    bench.failed(&format!("{size}: reads"), done);
-                }
-            }
-            Part::Changes => {
-                let size = *mailboxes.first().context("which mailbox is to be changed? --mailboxes N")?;
-                let done = changes::measure(&mut bench, size, messages as usize).await;
-                bench.failed(&format!("{size}: changes"), done);
-            }
-        }
+        bench.measure(part, &arguments).await;
     }
-    bench.end(json)
+    bench.end(arguments.json)
 }
 
 /// Asks the server who it is, which also shows that it can be reached and lets us in.
@@ -151,6 +140,27 @@ async fn introduce(target: &Target, began: jiff::Timestamp) -> anyhow::Result<Ab
 }
 
 impl Bench {
+    async fn measure(&mut self, part: Part, arguments: &Arguments) {
+        let messages = arguments.messages as usize;
+        match part {
+            Part::Memory => idlers::measure(self, &arguments.idle, Duration::from_secs(arguments.idle_seconds)).await,
+            Part::Deliveries => deliveries::measure(self, messages).await,
+            Part::Notices => notices::measure(self, arguments.notices as usize).await,
+            Part::Reads => {
+                for &size in &arguments.mailboxes {
+                    let done = mailboxes::measure(self, size).await;
+                    self.failed(&format!("{size}: reads"), done);
+                }
+            }
+            Part::Changes => {
+                if let Some(&size) = arguments.mailboxes.first() {
+                    let done = changes::measure(self, size, messages).await;
+                    self.failed(&format!("{size}: changes"), done);
+                }
+            }
+        }
+    }
+
     /// A part that could not go on has a row that says why.
     fn failed(&mut self, name: &str, done: anyhow::Result<()>) {
         if let Err(error) = done {

@@ -21,6 +21,8 @@ const COLUMNS: [(&str, usize); 9] = [
 ];
 const NAME_CHARS: usize = 46;
 const KB_PER_MB: f64 = 1024.0;
+/// The server works on for longer than it takes us to look.
+const BUSY_AFTER_WORTH_SAYING: Duration = Duration::from_millis(500);
 
 /// All that was measured.
 #[derive(Serialize)]
@@ -128,8 +130,15 @@ impl Row {
         self.rss_kb = Some(cost.memory.rss_kb);
         self.pss_kb = cost.memory.pss_kb;
         if cost.restless {
-            self.note.push_str("; the server was never quiet, so CPU time may be missing or of something else");
+            self.remark("the server was never quiet, so CPU time may be missing or of something else".to_owned());
+        } else if cost.busy_after >= BUSY_AFTER_WORTH_SAYING {
+            self.remark(format!("at work {:.1} s longer", cost.busy_after.as_secs_f64()));
         }
+    }
+
+    fn remark(&mut self, text: String) {
+        let mark = if self.note.is_empty() { "" } else { "; " };
+        self.note.push_str(&format!("{mark}{text}"));
     }
 
     /// A line of the table.
@@ -186,7 +195,7 @@ mod tests {
     fn measured() -> Measured {
         let memory = Memory { processes: 2, rss_kb: 20_480, pss_kb: Some(10_240) };
         let millis = Duration::from_millis;
-        let cost = Cost { cpu: millis(500), cpu_later: millis(100), busy_after: millis(400), restless: false, memory };
+        let cost = Cost { cpu: millis(500), cpu_later: millis(100), busy_after: millis(1400), restless: false, memory };
         let work = Work { operations: 2000, samples: (1..=100).rev().map(millis).collect(), note: "all arrived".to_owned() };
         Measured { work, wall: millis(4000), cost: Some(cost) }
     }
@@ -197,8 +206,9 @@ mod tests {
         assert_eq!((row.per_second, row.cpu_seconds_per_1000), (Some(500.0), Some(0.25)));
         assert_eq!((row.median_ms, row.p95_ms), (Some(50.0), Some(95.0)));
         let words: Vec<String> = row.text().split_whitespace().map(str::to_owned).collect();
-        let want = ["deliveries", "2000", "4.000", "500.0", "50.00", "95.00", "0.2500", "0.0500", "20.0", "10.0", "all", "arrived"];
-        assert_eq!(words, want);
+        let want = ["deliveries", "2000", "4.000", "500.0", "50.00", "95.00", "0.2500", "0.0500", "20.0", "10.0", "all", "arrived;"];
+        assert_eq!(words[..want.len()], want);
+        assert!(row.text().ends_with("all arrived; at work 1.4 s longer"));
     }
 
     #[test]
