@@ -5,8 +5,9 @@
 //! The functions named `…_slow` compute for tens of milliseconds: they belong on a blocking thread.
 
 use crate::store::Credential;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use stoa_sasl::{Secret, scram};
 use subtle::ConstantTimeEq;
 
@@ -18,6 +19,14 @@ const ARGON2_PASSES: u32 = 2;
 
 /// Lanes: runs at once are limited elsewhere, so one run uses one core.
 const ARGON2_LANES: u32 = 1;
+
+/// What is reserved for a run, in KiB: a block of over 32 MiB is the system's own affair, and glibc gives it back as soon
+/// as it is free; smaller ones of this size would stay with the process, one for every thread that ever ran. What a run
+/// does not need is never touched and costs nothing.
+const ARGON2_RESERVED_KIB: usize = 33 * 1024;
+
+/// Octets of an argon2id hash.
+const ARGON2_HASH_BYTES: usize = 32;
 
 /// Octets of a salt, for argon2id as for SCRAM.
 pub(super) const SALT_BYTES: usize = 16;
@@ -74,17 +83,39 @@ fn credential_slow(password: &Secret, id: u64, name: String, salt: &[u8], iterat
     }
 }
 
-fn argon2id() -> Argon2<'static> {
+/// One run of argon2id (RFC 9106).
+fn argon2id(password: &Secret, salt: &[u8], params: Params) -> argon2::Result<[u8; ARGON2_HASH_BYTES]> {
+    let mut memory: Vec<Block> = Vec::with_capacity(ARGON2_RESERVED_KIB.max(params.block_count()));
+    memory.resize(params.block_count(), Block::new());
+    let mut hash = [0; ARGON2_HASH_BYTES];
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password_into_with_memory(prepared(password).reveal().as_bytes(), salt, &mut hash, &mut memory)?;
+    Ok(hash)
+}
+
+/// Those of new passwords.
+fn params() -> Params {
     // The constants above are within the bounds of RFC 9106 §3.1.
-    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None).expect("argon2 parameters are in range");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+    Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, Some(ARGON2_HASH_BYTES)).expect("argon2 parameters are in range")
 }
 
 /// A PHC string with a salt of its own.
 fn hash_slow(password: &Secret) -> String {
-    let (prepared, salt) = (prepared(password), rand::random::<[u8; SALT_BYTES]>());
+    let salt = rand::random::<[u8; SALT_BYTES]>();
     // It fails only for salts and passwords of lengths that these are far from.
-    argon2id().hash_password_with_salt(prepared.reveal().as_bytes(), &salt).expect("argon2 takes any password").to_string()
+    let hash = argon2id(password, &salt, params()).expect("argon2 takes any password");
+    let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+    format!("$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}${salt}${hash}")
+}
+
+/// Does the PHC string belong to this password? A string that is not ours belongs to none.
+fn is_hash_slow(stored: &str, password: &Secret) -> bool {
+    let known = PasswordHash::new(stored).ok().and_then(|known| {
+        let (salt, hash, params) = (known.salt?, known.hash?, Params::try_from(&known).ok()?);
+        Some((salt, hash, params))
+    });
+    let Some((salt, hash, params)) = known else { return false };
+    argon2id(password, salt.as_ref(), params).is_ok_and(|found| bool::from(found.as_slice().ct_eq(hash.as_bytes())))
 }
 
 /// Whether the password is any of the credentials, with `fallback` as salt and iterations if there are none.
@@ -98,14 +129,11 @@ pub(super) fn check_slow(password: &Secret, credentials: &[Credential], fallback
         let same_salt = credential.scram_salt == salt && credential.scram_iterations == iterations;
         same_salt && bool::from(credential.scram_stored_key.ct_eq(keys.stored_key.as_slice()))
     };
-    let prepared = prepared(password);
     match credentials.iter().find(matches) {
-        Some(credential) => argon2id().verify_password(prepared.reveal().as_bytes(), credential.argon2.as_str()).is_ok(),
+        Some(credential) => is_hash_slow(&credential.argon2, password),
         None => {
-            let mut unused = [0; 32];
             // Done for the time it takes.
-            let _ = argon2id().hash_password_into(prepared.reveal().as_bytes(), &[0; SALT_BYTES], &mut unused);
-            std::hint::black_box(unused);
+            _ = std::hint::black_box(argon2id(password, &[0; SALT_BYTES], params()));
             false
         }
     }
@@ -129,4 +157,22 @@ pub(super) fn scram_keys(credential: &Credential) -> Option<scram::Keys> {
 /// RFC 4616 §2 and RFC 5802 §2.2 prepare passwords alike.
 fn prepared(password: &Secret) -> Secret {
     Secret::new(scram::prepare(password.reveal()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_those_of_others() {
+        // The reference implementation's own test: 64 MiB, two passes, one lane.
+        let stored = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let secret = |text: &str| Secret::new(text.to_owned());
+        assert!(is_hash_slow(stored, &secret("password")));
+        assert!(!is_hash_slow(stored, &secret("passwort")));
+        assert!(is_hash_slow(&hash_slow(&secret("wisdom")), &secret("wisdom")));
+        for damaged in ["", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ", &stored.replace("CTF", "CTG")] {
+            assert!(!is_hash_slow(damaged, &secret("password")), "{damaged}");
+        }
+    }
 }

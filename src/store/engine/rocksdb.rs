@@ -7,8 +7,8 @@
 use super::{Assert, Batch, Committed, Engine, EngineError, Future, Row, Sync, Table, Write};
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind, LogLevel, Options,
-    WriteBatch, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
+    LogLevel, LruCacheOptions, Options, WriteBatch, WriteOptions,
 };
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +34,10 @@ impl Default for RocksConfig {
 
 /// A value of this size or more goes to a blob file.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
+/// Rows that are read and unpacked together. Rows of messages have a few kilobytes, and are mostly read in a run.
+const BLOCK_BYTES: usize = 16 << 10;
+/// Two to this power.
+const CACHE_SHARD_BITS: i32 = 2;
 /// RocksDB's own messages, which hold no mail: two files of this size.
 const INFO_LOG_BYTES: usize = 1 << 20;
 
@@ -49,7 +53,11 @@ struct Inner {
 impl Rocks {
     /// Opens the directory, or makes it.
     pub fn open(path: &Path, config: &RocksConfig) -> Result<Self, EngineError> {
-        let cache = Cache::new_lru_cache(config.cache_bytes);
+        let mut cache = LruCacheOptions::default();
+        cache.set_capacity(config.cache_bytes);
+        // Of a cache of many shards, each would be too small for a block.
+        cache.set_num_shard_bits(CACHE_SHARD_BITS);
+        let cache = Cache::new_lru_cache_opts(&cache);
         let families = Table::ALL.iter().map(|table| ColumnFamilyDescriptor::new(table.name(), family_options(*table, config, &cache)));
         let db = DB::open_cf_descriptors(&options(config), path, families).map_err(|error| open_error(path, &error))?;
         Ok(Self(Arc::new(Inner { db, asserting: Mutex::new(()) })))
@@ -86,7 +94,12 @@ fn family_options(table: Table, config: &RocksConfig, cache: &Cache) -> Options 
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_bloom_filter(10.0, false);
+    // Indexes and filters count as memory, too. In parts, so that one search does not need all of a table's, which may be
+    // more than the cache holds.
     blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
+    blocks.set_block_size(BLOCK_BYTES);
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(config.write_buffer_bytes);
