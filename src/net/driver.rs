@@ -3,11 +3,12 @@
 //! [`drive`] keeps the promises of [`stoa_session`]: it takes every step of a [`Session`], has its questions
 //! answered by a [`Door`], and gives it one input at a time. What a session sends is gathered in an [`Outbox`]
 //! and written when the session waits or the outbox is full; a peer that does not read is waited for, then let
-//! go. Reads bytes from strangers and passes them on unread.
+//! go. Reads bytes from strangers and passes them on unread, decompressed where the session agreed on that.
 //!
 //! RFC 3207 §4.2 and RFC 9051 §6.2.1: what came in plain after STARTTLS must not be believed; it is thrown away.
 
 use crate::net::connection::{Connection, Stream, shake_hands};
+use crate::net::deflate::{Deflater, Inflater};
 use crate::net::listen::told;
 use crate::net::tls::Tls;
 use std::fmt;
@@ -118,6 +119,8 @@ pub struct Outbox {
     patience: Duration,
     /// After an error nobody knows what the peer has got, so nothing may follow.
     failed: bool,
+    /// Once the session has agreed on it.
+    deflater: Option<Deflater>,
 }
 
 impl Outbox {
@@ -132,7 +135,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Writes what was gathered.
+    /// Writes what was gathered, so that the peer can read all of it.
     pub async fn flush(&mut self) -> io::Result<()> {
         if self.gathered.is_empty() {
             return Ok(());
@@ -141,6 +144,9 @@ impl Outbox {
             return Err(ErrorKind::NotConnected.into());
         }
         self.failed = true;
+        if let Some(deflater) = &mut self.deflater {
+            self.gathered = deflater.compress(&self.gathered)?;
+        }
         let writing = async {
             self.stream.write_all(&self.gathered).await?;
             self.stream.flush().await
@@ -165,8 +171,8 @@ pub async fn drive<S: Session, D: Door<S>>(
     patience: Patience,
 ) -> Ended {
     let Connection { stream, tls, facts, .. } = connection;
-    let outbox = Outbox { stream, gathered: Vec::new(), patience: patience.write, failed: false };
-    let mut conversation = Conversation { session, door, outbox, tls, shutdown, told: false, read: Vec::new(), patience };
+    let outbox = Outbox { stream, gathered: Vec::new(), patience: patience.write, failed: false, deflater: None };
+    let mut conversation = Conversation { session, door, outbox, tls, shutdown, told: false, read: Vec::new(), inflater: None, patience };
     if let Some(facts) = facts {
         conversation.input(Input::TlsUp(facts));
     }
@@ -185,12 +191,15 @@ struct Conversation<S: Session, D: Door<S>> {
     shutdown: watch::Receiver<bool>,
     told: bool,
     read: Vec<u8>,
+    /// In place of `read`, once the session has agreed on it.
+    inflater: Option<Inflater>,
     patience: Patience,
 }
 
 /// What came first while the session waited.
 enum Heard<Event> {
     Bytes(usize),
+    Garbage(io::Error),
     Silence,
     Tick,
     Event(Event),
@@ -209,7 +218,12 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
             match self.hear().await {
                 Heard::Bytes(0) => return self.hear_no_more().await,
                 Heard::Bytes(count) => self.pass_on(count),
-                Heard::Silence => self.read = Vec::new(),
+                Heard::Garbage(error) => {
+                    self.hear_no_more().await;
+                    self.say_goodbye().await;
+                    return Ended::Broken(error);
+                }
+                Heard::Silence => self.rest(),
                 Heard::Tick => self.input(Input::Tick),
                 Heard::Event(event) => self.input(Input::Event(event)),
                 Heard::Shutdown => {
@@ -235,6 +249,7 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
                 Step::Body(chunk) => self.door.body(chunk).await,
                 Step::Stream(query) => answer = Some(self.stream(query).await?),
                 Step::StartTls => self.start_tls().await?,
+                Step::Compress { unread } => self.compress(unread).await?,
                 Step::Close => {
                     self.outbox.flush().await.map_err(Ended::because)?;
                     return Err(Ended::Closed);
@@ -243,16 +258,15 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
         }
     }
 
-    /// Waits for whatever comes first. Nothing is lost of what comes later: a read that is dropped has read nothing.
+    /// Waits for whatever comes first. Nothing is lost of what comes later.
     async fn hear(&mut self) -> Heard<S::Event> {
-        let busy = self.read.len() > READ_BYTES_IDLE;
-        if self.read.is_empty() {
+        let busy = self.is_busy();
+        if self.read.is_empty() && self.inflater.is_none() {
             self.read = vec![0; READ_BYTES_IDLE];
         }
         let deadline = self.session.deadline().map(Instant::from_std);
         tokio::select! {
-            // A peer that breaks off has no more to say either.
-            count = self.outbox.stream.read(&mut self.read) => Heard::Bytes(count.unwrap_or(0)),
+            heard = read(&mut self.outbox.stream, &mut self.read, self.inflater.as_mut()) => heard,
             event = self.door.event() => Heard::Event(event),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Heard::Tick,
             () = told(&mut self.shutdown), if !self.told => Heard::Shutdown,
@@ -261,10 +275,24 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
     }
 
     fn pass_on(&mut self, count: usize) {
-        self.session.input(Input::Bytes(&self.read[..count]), Instant::now().into_std());
+        let bytes = self.inflater.as_ref().map_or(&self.read[..], |inflater| inflater.piece(count));
+        self.session.input(Input::Bytes(&bytes[..count]), Instant::now().into_std());
         if count == READ_BYTES_IDLE && self.read.len() == READ_BYTES_IDLE {
             self.read = vec![0; READ_BYTES_BUSY];
         }
+    }
+
+    /// Is there something to give back when nothing comes?
+    fn is_busy(&self) -> bool {
+        self.read.len() > READ_BYTES_IDLE
+            || self.inflater.as_ref().is_some_and(Inflater::is_awake)
+            || self.outbox.deflater.as_ref().is_some_and(Deflater::is_awake)
+    }
+
+    fn rest(&mut self) {
+        self.read = Vec::new();
+        self.inflater.iter_mut().for_each(Inflater::rest);
+        self.outbox.deflater.iter_mut().for_each(Deflater::rest);
     }
 
     /// The session may still finish what the peer asked for, but nothing can come that would make it go on.
@@ -295,6 +323,9 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
         let Some(tls) = self.tls.clone() else {
             return Err(Ended::Broken(io::Error::other("the session began TLS where none was offered")));
         };
+        if self.inflater.is_some() {
+            return Err(Ended::Broken(io::Error::other("the session began TLS under compression")));
+        }
         self.discard_what_came();
         self.outbox.flush().await.map_err(Ended::because)?;
         let Stream::Plain(stream) = std::mem::replace(&mut self.outbox.stream, Stream::Gone) else {
@@ -303,6 +334,18 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
         let (stream, facts) = shake_hands(stream, &tls, self.patience).await.map_err(Ended::NoTls)?;
         self.outbox.stream = Stream::Tls(Box::new(stream));
         self.input(Input::TlsUp(facts));
+        Ok(())
+    }
+
+    /// What the session has not used is the beginning of what comes compressed; the rest lies in the socket still.
+    async fn compress(&mut self, unread: Vec<u8>) -> Result<(), Ended> {
+        if self.inflater.is_some() {
+            return Err(Ended::Broken(io::Error::other("the session began compression twice")));
+        }
+        self.outbox.flush().await.map_err(Ended::because)?;
+        self.outbox.deflater = Some(Deflater::default());
+        self.inflater = Some(Inflater::new(unread));
+        self.read = Vec::new();
         Ok(())
     }
 
@@ -339,6 +382,15 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
     }
 }
 
+/// Waits for bytes; a read that is dropped has read nothing.
+async fn read<Event>(stream: &mut Stream, read: &mut [u8], inflater: Option<&mut Inflater>) -> Heard<Event> {
+    let Some(inflater) = inflater else {
+        // A peer that breaks off has no more to say either.
+        return Heard::Bytes(stream.read(read).await.unwrap_or(0));
+    };
+    inflater.read(stream).await.map_or_else(Heard::Garbage, Heard::Bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,7 +401,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _reads_nothing = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let stream = Stream::Plain(listener.accept().await.unwrap().0);
-        let mut outbox = Outbox { stream, gathered: Vec::new(), patience: Duration::from_millis(200), failed: false };
+        let mut outbox = Outbox { stream, gathered: Vec::new(), patience: Duration::from_millis(200), failed: false, deflater: None };
         let error = loop {
             match outbox.send(&[b'x'; 3 * OUTBOX_BYTES_MAX / 2]).await {
                 Ok(()) => assert!(outbox.gathered.len() <= OUTBOX_BYTES_MAX),

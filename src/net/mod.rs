@@ -7,6 +7,7 @@
 
 pub mod certificate;
 mod connection;
+mod deflate;
 mod driver;
 mod listen;
 #[cfg(test)]

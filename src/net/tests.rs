@@ -5,6 +5,7 @@
 
 mod lines;
 
+use super::deflate::{Deflater, Inflater};
 use super::*;
 use lines::{Lines, TICK_AFTER, TestDoor};
 use rustls::pki_types::pem::PemObject;
@@ -95,6 +96,20 @@ async fn line(stream: &mut (impl AsyncRead + Unpin)) -> String {
     }
 }
 
+/// The line that these compressed bytes bring, and no byte more.
+async fn inflated_line(stream: &mut (impl AsyncRead + Unpin), inflater: &mut Inflater) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let count = inflater.read(stream).await.unwrap();
+        line.extend_from_slice(inflater.piece(count));
+        assert_eq!(line.iter().position(|&byte| byte == b'\n').unwrap_or(line.len() - 1), line.len() - 1);
+        if count == 0 {
+            break;
+        }
+    }
+    String::from_utf8(line).unwrap().trim_end().to_owned()
+}
+
 /// Runs a test on two threads, so that a server that blocks shows, and ends it in time.
 fn test(conversation: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -173,6 +188,87 @@ fn tls_may_come_first() {
         let mut plain = server.connect().await;
         say(&mut plain, "hello\n").await;
         assert!(matches!(server.ended.recv().await, Some(Ended::NoTls(_))));
+    });
+}
+
+#[test]
+fn what_follows_compress_is_compressed_both_ways() {
+    const BYTES: usize = 3_000_000;
+    test(async {
+        let mut server = Server::start(true).await;
+        let mut client = server.secure(server.connect().await).await.unwrap();
+        assert!(line(&mut client).await.starts_with("TLS1.3 "));
+        let (mut ours, mut theirs) = (Deflater::default(), Inflater::new(Vec::new()));
+        // In the same read as the command, then a byte at a time.
+        client.write_all(&[b"hello\ncompress\n", &ours.compress(b"first\n").unwrap()[..]].concat()).await.unwrap();
+        assert_eq!([line(&mut client).await, line(&mut client).await], ["hello", "go ahead"]);
+        assert_eq!(inflated_line(&mut client, &mut theirs).await, "first");
+        for byte in ours.compress(b"second\n").unwrap() {
+            client.write_all(&[byte]).await.unwrap();
+            client.flush().await.unwrap();
+        }
+        assert_eq!(inflated_line(&mut client, &mut theirs).await, "second");
+        server.events.send("new mail".to_owned()).await.unwrap();
+        assert_eq!(inflated_line(&mut client, &mut theirs).await, "new mail");
+        // After a while of silence both sides have forgotten what they can.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        theirs.rest();
+        client.write_all(&ours.compress(format!("stream {BYTES}\n").as_bytes()).unwrap()).await.unwrap();
+        let mut streamed = 0;
+        while streamed < BYTES {
+            let count = theirs.read(&mut client).await.unwrap();
+            assert!(count > 0 && theirs.piece(count).iter().take(BYTES - streamed).all(|&byte| byte == b'x'));
+            streamed += count;
+        }
+        client.write_all(&ours.compress(format!("body {}\nquit\n", "y".repeat(BYTES)).as_bytes()).unwrap()).await.unwrap();
+        let mut last = Vec::new();
+        while let count @ 1.. = theirs.read(&mut client).await.unwrap() {
+            last.extend_from_slice(theirs.piece(count));
+        }
+        assert!(String::from_utf8(last).unwrap().ends_with(&format!("body of {BYTES}\nbye\n")));
+        assert!(matches!(server.ended.recv().await, Some(Ended::Closed)));
+    });
+}
+
+#[test]
+fn garbage_in_place_of_compressed_bytes_ends_the_connection() {
+    test(async {
+        let mut server = Server::start(true).await;
+        let mut client = server.secure(server.connect().await).await.unwrap();
+        assert!(line(&mut client).await.starts_with("TLS1.3 "));
+        let mut ours = Deflater::default();
+        say(&mut client, "compress\n").await;
+        assert_eq!(line(&mut client).await, "go ahead");
+        client.write_all(&[&ours.compress(b"understood\n").unwrap()[..], b"not understood\n"].concat()).await.unwrap();
+        let mut theirs = Inflater::new(Vec::new());
+        let mut heard = Vec::new();
+        // The session hears of an end and may clean up; a close without close_notify would be an error here.
+        while let count @ 1.. = theirs.read(&mut client).await.unwrap() {
+            heard.extend_from_slice(theirs.piece(count));
+        }
+        assert_eq!(String::from_utf8(heard).unwrap(), "understood\neof\n");
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        let ended = server.ended.recv().await;
+        assert!(matches!(&ended, Some(Ended::Broken(error)) if error.kind() == io::ErrorKind::InvalidData), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_compressed_stream_may_end_before_the_connection() {
+    test(async {
+        let mut server = Server::start(false).await;
+        let mut client = server.connect().await;
+        say(&mut client, "compress\n").await;
+        assert_eq!(line(&mut client).await, "go ahead");
+        client.write_all(&[&miniz_oxide::deflate::compress_to_vec(b"last\n", 6)[..], b"ignored\n"].concat()).await.unwrap();
+        let mut theirs = Inflater::new(Vec::new());
+        let mut heard = Vec::new();
+        while let count @ 1.. = theirs.read(&mut client).await.unwrap() {
+            heard.extend_from_slice(theirs.piece(count));
+        }
+        assert_eq!(String::from_utf8(heard).unwrap(), "last\neof\n");
+        drop(client);
+        assert!(matches!(server.ended.recv().await, Some(Ended::PeerGone)));
     });
 }
 

@@ -1,9 +1,9 @@
 //! Runs every script of `tests/dialogs/imap`, once with whole inputs and once byte by byte; both must agree.
 //!
-//! A line is `C: text` (CRLF added; lines in a row are one input), `C> raw` with `\r \n \0 \xHH`, `S: response` or
-//! `S: start*`, `Q: question` (what the door was asked, others may come between), `M: raw` (the message the door
-//! has), `X: act` (what another session does, see `door`), `! changed|gone|tls|tls-bound|eof|tick|shutdown`,
-//! `> starttls|close`. At the top `= implicit` begins with TLS, `= login` with TLS and a login that is not shown.
+//! A line is `C: text` (CRLF added; lines in a row are one input), `C> raw` with `\r \n \0 \xHH`, `Z: text` (as `C:`,
+//! but compressed; here that means every bit is turned), `S: response` or `S: start*`, `Q: question` (what the door was
+//! asked, others may come between), `M: raw` (the message the door has), `X: act` (what another session does, see `door`), `! changed|gone|tls|tls-bound|eof|tick|shutdown`,
+//! `> starttls|compress|close`. At the top `= implicit` begins with TLS, `= login` with TLS and a login that is not shown.
 //! Every response must be one that the codec can read, unless `= no codec` says that it does not know an extension.
 
 mod door;
@@ -40,6 +40,7 @@ struct Talk {
     output: VecDeque<String>,
     asked: Vec<String>,
     deaf: bool,
+    compressed: bool,
 }
 
 impl Talk {
@@ -47,7 +48,7 @@ impl Talk {
         let now = Instant::now();
         let server = Server::new(config, now);
         let (wire, output, asked) = (Vec::new(), VecDeque::new(), Vec::new());
-        let mut talk = Self { server, door: Door::new(), now, wire, output, asked, deaf: false };
+        let mut talk = Self { server, door: Door::new(), now, wire, output, asked, deaf: false, compressed: false };
         talk.take_steps();
         talk
     }
@@ -71,17 +72,28 @@ impl Talk {
         for piece in bytes.chunks(piece) {
             // As the driver does: what came along with STARTTLS is thrown away, and after the end nothing is put in.
             if !self.deaf {
-                self.input(Input::Bytes(piece));
+                self.heard(piece);
             }
         }
     }
 
+    fn heard(&mut self, bytes: &[u8]) {
+        let bytes = if self.compressed { turned(bytes) } else { bytes.to_vec() };
+        self.input(Input::Bytes(&bytes));
+    }
+
     fn take_steps(&mut self) {
+        let mut behind = Vec::new();
         while let Some(step) = self.server.step() {
             match step {
                 Step::Send(bytes) => self.send(&bytes),
                 Step::Body(bytes) => self.door.content.extend(bytes),
                 Step::StartTls => self.hush("> starttls"),
+                Step::Compress { unread } => {
+                    self.output.push_back("> compress".to_owned());
+                    self.compressed = true;
+                    behind = unread;
+                }
                 Step::Close => self.hush("> close"),
                 Step::Stream(query) => {
                     let lines = self.write(&query);
@@ -94,6 +106,9 @@ impl Talk {
                     self.server.input(Input::Answer(answer), self.now);
                 }
             }
+        }
+        if !behind.is_empty() {
+            self.heard(&behind);
         }
     }
 
@@ -177,6 +192,11 @@ fn name(question: &Question) -> String {
     }
 }
 
+/// What stands for DEFLATE here: plain bytes where compressed ones belong are noise, and the other way round.
+fn turned(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| !byte).collect()
+}
+
 fn matches(pattern: &str, text: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == text, |start| text.starts_with(start)) || pattern == text
 }
@@ -203,12 +223,13 @@ fn run(file: &str, script: &str, piece: usize) {
     for (number, line) in script.lines().enumerate() {
         let at = format!("{file}:{}: {line}", number + 1);
         let (mark, text) = line.split_once(' ').unwrap_or((line, ""));
-        if !matches!(mark, "C:" | "C>") && !pending.is_empty() {
+        if !matches!(mark, "C:" | "C>" | "Z:") && !pending.is_empty() {
             talk.bytes(&std::mem::take(&mut pending), piece);
         }
         match mark {
             "C:" => pending.extend([text.as_bytes(), b"\r\n"].concat()),
             "C>" => pending.extend(unescape(text)),
+            "Z:" => pending.extend(turned(&[text.as_bytes(), b"\r\n"].concat())),
             "S:" | ">" => {
                 let got = talk.output.pop_front().unwrap_or_else(|| panic!("{at}: nothing came"));
                 assert!(matches(line, &got), "{at}\n got {got}\n then {:?}", talk.output);
@@ -293,6 +314,7 @@ fn wire() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
         "k CREATE {3+}\r\n",
         "l CLOSE\r\n",
         "m AUTHENTICATE PLAIN\r\n",
+        "n COMPRESS DEFLATE\r\n",
     ]);
     let piece = prop_oneof![6 => known.prop_map(|text| text.as_bytes().to_vec()), 1 => proptest::collection::vec(any::<u8>(), 0..20)];
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())

@@ -14,7 +14,7 @@ use std::time::Instant;
 /// What a session is told.
 #[derive(Debug)]
 pub enum Input<'a, Answer, Event> {
-    /// Bytes from the peer, decrypted. The session keeps what it cannot use yet, within its own limits.
+    /// Bytes from the peer, decrypted and decompressed. The session keeps what it cannot use yet, within its own limits.
     Bytes(&'a [u8]),
     /// The peer will send no more.
     Eof,
@@ -43,6 +43,12 @@ pub enum Step<Question, Query> {
     Body(Vec<u8>),
     /// Send what was gathered, discard what the peer sent meanwhile, then begin TLS.
     StartTls,
+    /// Send what was gathered, then compress: everything after it is compressed in both directions.
+    Compress {
+        /// What the session was given and has not used: it came after the agreement, so it is compressed already. The
+        /// driver gives it again as [`Input::Bytes`], decompressed.
+        unread: Vec<u8>,
+    },
     /// Send what was gathered and close.
     Close,
 }

@@ -68,6 +68,7 @@ impl Talk {
                 }
                 Step::Body(bytes) => self.content.extend(bytes),
                 Step::StartTls => self.hush("> starttls"),
+                Step::Compress { .. } => unreachable!("SMTP has no compression"),
                 Step::Close => self.hush("> close"),
                 Step::Stream(never) => match never {},
                 Step::Ask(question) => {

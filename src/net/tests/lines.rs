@@ -1,6 +1,6 @@
 //! A session that takes a line at a time, whose first word says which step to take, and a door for it.
 //!
-//! Any other line is sent back. After `tls` it forgets what it has read, as every session must.
+//! Any other line is sent back. After `tls` it forgets what it has read, after `compress` it hands it over, as every session must.
 
 use crate::net::{Door, Outbox};
 use std::collections::VecDeque;
@@ -41,6 +41,10 @@ impl Lines {
                 self.read.clear();
                 self.say("go ahead");
                 self.steps.push_back(Step::StartTls);
+            }
+            "compress" => {
+                self.say("go ahead");
+                self.steps.push_back(Step::Compress { unread: std::mem::take(&mut self.read) });
             }
             "tick" => self.deadline = Some(now + TICK_AFTER),
             "quit" => {
