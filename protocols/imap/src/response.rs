@@ -40,6 +40,7 @@ responses! {
     LOGGED_OUT = Ok "" "Until next time";
     CLOSED = Ok "CLOSED" "The mailbox is not open any more";
     BEGIN_TLS = Ok "" "Begin TLS now";
+    BEGIN_COMPRESSION = Ok "" "Compressed from here on";
     READ_WRITE = Ok "READ-WRITE" "Selected";
     READ_ONLY = Ok "READ-ONLY" "Selected for reading only";
     NOTHING_TO_DO = Ok "" "No such messages, nothing done";
@@ -57,6 +58,7 @@ responses! {
     LOGIN_DENIED = No "AUTHENTICATIONFAILED" "Wrong name or password";
     LOGIN_UNAVAILABLE = No "UNAVAILABLE" "Cannot check passwords now; try again later";
     UNKNOWN_MECHANISM = No "" "No such mechanism here";
+    COMPRESSION_ACTIVE = No "COMPRESSIONACTIVE" "IMAP compresses already";
     MAILBOX_READ_ONLY = No "READ-ONLY" "The mailbox is open for reading only";
     EXPUNGE_ISSUED = No "EXPUNGEISSUED" "These messages are gone";
     INBOX_STAYS = No "CANNOT" "INBOX can be neither made nor deleted";
@@ -86,6 +88,7 @@ responses! {
     BAD_FLAG = Bad "" "Not a flag that can be set";
     NO_BINARY = Bad "" "A binary literal is not taken here";
     ONE_MESSAGE_ONLY = Bad "" "Only one message at a time";
+    UNKNOWN_COMPRESSION = Bad "" "Only DEFLATE is known here";
     TLS_ON_ALREADY = Bad "" "TLS is on already";
     EXPECTED_DONE = Bad "" "DONE was expected";
 }

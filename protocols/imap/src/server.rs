@@ -53,6 +53,8 @@ pub struct Server {
     pub(crate) auth_attempts: u32,
     pub(crate) login_failures: u32,
     pub(crate) enabled: Enabled,
+    /// Both ways, since a COMPRESS.
+    pub(crate) compressed: bool,
     steps: VecDeque<Step<Question, Query>>,
     unread: Vec<u8>,
     used: usize,
@@ -102,6 +104,7 @@ impl Server {
             auth_attempts: 0,
             login_failures: 0,
             enabled: Enabled::default(),
+            compressed: false,
             steps: VecDeque::new(),
             unread: Vec::new(),
             used: 0,
@@ -186,6 +189,14 @@ impl Server {
         self.used = 0;
         self.framer = Framer::default();
         self.phase = Phase::TlsAwaited;
+    }
+
+    /// RFC 4978 §3: what lies behind the command is compressed already, so it goes back to whoever can read it.
+    pub(crate) fn compress(&mut self) {
+        self.compressed = true;
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.drain(..std::mem::take(&mut self.used));
+        self.push(Step::Compress { unread });
     }
 
     /// Takes the newest version of the selected mailbox; the client is told at the end of a command.

@@ -6,6 +6,7 @@
 
 pub(crate) mod append;
 pub(crate) mod auth;
+mod compress;
 mod copy;
 pub(crate) mod enable;
 mod expunge;
@@ -64,7 +65,7 @@ use Run::{Codec, Own};
 use Valid::{AfterLogin, Always, BeforeLogin};
 
 #[rustfmt::skip]
-const RULES: [Rule; 36] = [
+const RULES: [Rule; 37] = [
     Rule { name: "CAPABILITY",   valid: Always,          expunge: true,  run: Codec },
     Rule { name: "NOOP",         valid: Always,          expunge: true,  run: Codec },
     Rule { name: "LOGOUT",       valid: Always,          expunge: false, run: Codec },
@@ -74,6 +75,7 @@ const RULES: [Rule; 36] = [
     Rule { name: "LOGIN",        valid: BeforeLogin,     expunge: false, run: Codec },
     Rule { name: "ENABLE",       valid: AfterLogin,      expunge: true,  run: Own(enable::enable) },
     Rule { name: "NAMESPACE",    valid: AfterLogin,      expunge: true,  run: Codec },
+    Rule { name: "COMPRESS",     valid: AfterLogin,      expunge: true,  run: Own(compress::compress) },
     Rule { name: "SELECT",       valid: AfterLogin,      expunge: false, run: Own(select::select) },
     Rule { name: "EXAMINE",      valid: AfterLogin,      expunge: false, run: Own(select::examine) },
     Rule { name: "CREATE",       valid: AfterLogin,      expunge: true,  run: Own(mailboxes::create) },

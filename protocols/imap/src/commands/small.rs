@@ -20,6 +20,7 @@ pub(crate) fn capabilities(server: &Server) -> String {
         offers.extend(["CREATE-SPECIAL-USE", "LIST-STATUS", "STATUS=SIZE"].map(str::to_owned));
         // RFC 7889 §2.
         offers.push(format!("APPENDLIMIT={}", server.config.message_bytes_max));
+        offers.extend((!server.compressed).then(|| "COMPRESS=DEFLATE".to_owned()));
         return offers.join(" ");
     }
     offers.push("SASL-IR".to_owned());
