@@ -1,4 +1,4 @@
-//! Programs that everybody has, against the daemon: Python's smtplib and imaplib, and curl.
+//! Programs that everybody has, against the daemon: Python's smtplib, imaplib and zlib, and curl.
 
 use crate::daemon::{Daemon, Home};
 use std::path::Path;
@@ -24,6 +24,16 @@ fn pythons_mail_clients_do_a_round_trip() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/roundtrip.py");
     let written = run(Command::new("python3").arg(script).arg(home.ready_file()), "python3");
     assert!(written.contains("round trip done"), "{written}");
+    daemon.stop();
+}
+
+#[test]
+fn pythons_zlib_compresses_imap() {
+    let mut home = Home::new();
+    let daemon = home.start();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/compress.py");
+    let written = run(Command::new("python3").arg(script).arg(home.ready_file()), "python3");
+    assert!(written.contains("compressed in all ways"), "{written}");
     daemon.stop();
 }
 
