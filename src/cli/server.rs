@@ -275,7 +275,7 @@ impl Port {
     async fn lead(mut self, stream: TcpStream, peer: SocketAddr) -> Ended {
         let connection = if self.service.begins_with_tls() {
             let greeted = tokio::select! {
-                greeted = Connection::tls(stream, peer, &self.tls, Patience::default()) => greeted,
+                greeted = Box::pin(Connection::tls(stream, peer, &self.tls, Patience::default())) => greeted,
                 // Nothing was begun that could be finished.
                 _ = self.shutdown.wait_for(|down| *down) => return Ended::Closed,
             };
@@ -287,10 +287,11 @@ impl Port {
             Connection::plain(stream, peer, Some(self.tls))
         };
         let tls_available = !self.service.begins_with_tls();
+        // Each in a box of its own size, for there may be thousands that idle.
         match self.door {
-            Door::Smtp(role) => doors::smtp::serve(self.services, role, connection, tls_available, self.shutdown).await,
-            Door::Imap => doors::imap::serve(self.services, connection, tls_available, self.shutdown).await,
-            Door::Web(routes) => doors::http::serve(routes, connection, self.shutdown).await,
+            Door::Smtp(role) => Box::pin(doors::smtp::serve(self.services, role, connection, tls_available, self.shutdown)).await,
+            Door::Imap => Box::pin(doors::imap::serve(self.services, connection, tls_available, self.shutdown)).await,
+            Door::Web(routes) => Box::pin(doors::http::serve(routes, connection, self.shutdown)).await,
         }
     }
 }

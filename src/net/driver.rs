@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 
 /// The read buffer while little comes: thousands of idle connections hold one each.
-const READ_BYTES_IDLE: usize = 4 * 1024;
+const READ_BYTES_IDLE: usize = 1024;
 
 /// The read buffer while much comes, such as a message.
 const READ_BYTES_BUSY: usize = 64 * 1024;
@@ -163,24 +163,28 @@ impl Outbox {
 /// Leads a session's conversation on a connection until it is over.
 ///
 /// When `shutdown` becomes true the session is told and may finish; whoever started this limits how long.
-pub async fn drive<S: Session, D: Door<S>>(
+///
+/// What idles must be small. So all is put together before the future begins, which else would hold every part twice.
+pub fn drive<S: Session, D: Door<S>>(
     session: S,
     door: D,
     connection: Connection,
     shutdown: watch::Receiver<bool>,
     patience: Patience,
-) -> Ended {
+) -> impl Future<Output = Ended> {
     let Connection { stream, tls, facts, .. } = connection;
     let outbox = Outbox { stream, gathered: Vec::new(), patience: patience.write, failed: false, deflater: None };
     let mut conversation = Conversation { session, door, outbox, tls, shutdown, told: false, read: Vec::new(), inflater: None, patience };
     if let Some(facts) = facts {
         conversation.input(Input::TlsUp(facts));
     }
-    let ended = conversation.lead().await;
-    if matches!(ended, Ended::Closed | Ended::PeerGone) {
-        conversation.say_goodbye().await;
+    async move {
+        let ended = conversation.lead().await;
+        if matches!(ended, Ended::Closed | Ended::PeerGone) {
+            Box::pin(conversation.say_goodbye()).await;
+        }
+        ended
     }
-    ended
 }
 
 struct Conversation<S: Session, D: Door<S>> {
@@ -216,11 +220,11 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
                 return Ended::because(error);
             }
             match self.hear().await {
-                Heard::Bytes(0) => return self.hear_no_more().await,
+                Heard::Bytes(0) => return Box::pin(self.hear_no_more()).await,
                 Heard::Bytes(count) => self.pass_on(count),
                 Heard::Garbage(error) => {
-                    self.hear_no_more().await;
-                    self.say_goodbye().await;
+                    Box::pin(self.hear_no_more()).await;
+                    Box::pin(self.say_goodbye()).await;
                     return Ended::Broken(error);
                 }
                 Heard::Silence => self.rest(),
@@ -243,13 +247,14 @@ impl<S: Session, D: Door<S>> Conversation<S, D> {
                 self.input(Input::Answer(answer));
                 continue;
             };
+            // Boxed is what is large and over before the session idles again.
             match step {
                 Step::Send(bytes) => self.outbox.send(&bytes).await.map_err(Ended::because)?,
-                Step::Ask(question) => answer = Some(self.door.ask(question).await),
-                Step::Body(chunk) => self.door.body(chunk).await,
-                Step::Stream(query) => answer = Some(self.stream(query).await?),
-                Step::StartTls => self.start_tls().await?,
-                Step::Compress { unread } => self.compress(unread).await?,
+                Step::Ask(question) => answer = Some(Box::pin(self.door.ask(question)).await),
+                Step::Body(chunk) => Box::pin(self.door.body(chunk)).await,
+                Step::Stream(query) => answer = Some(Box::pin(self.stream(query)).await?),
+                Step::StartTls => Box::pin(self.start_tls()).await?,
+                Step::Compress { unread } => Box::pin(self.compress(unread)).await?,
                 Step::Close => {
                     self.outbox.flush().await.map_err(Ended::because)?;
                     return Err(Ended::Closed);

@@ -27,3 +27,6 @@ pub(crate) const PATTERN_BYTES_MAX: usize = 1000;
 
 /// Octets of a keyword.
 pub(crate) const KEYWORD_BYTES_MAX: usize = 128;
+
+/// Octets of room for what was read and not used yet that a connection keeps while it idles.
+pub(crate) const UNREAD_BYTES_IDLE: usize = 1024;

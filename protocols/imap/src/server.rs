@@ -10,6 +10,7 @@ use crate::commands::{self, Running};
 use crate::frame::{Expected, Fault, Frame, Framer};
 use crate::limits::{
     BAD_COMMANDS_MAX, COMMAND_BYTES_BEFORE_LOGIN_MAX, COMMAND_BYTES_MAX, DROPPED_BYTES_BEFORE_LOGIN_MAX, DROPPED_BYTES_MAX,
+    UNREAD_BYTES_IDLE,
 };
 use crate::opened::Opened;
 use crate::questions::{Answer, Event, Query, Question};
@@ -267,7 +268,9 @@ impl Server {
     fn consume(&mut self, used: usize) {
         self.used += used;
         if self.used >= self.unread.len() {
+            // Who idles holds no room for much.
             self.unread.clear();
+            self.unread.shrink_to(UNREAD_BYTES_IDLE);
             self.used = 0;
         }
     }

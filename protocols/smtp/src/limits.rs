@@ -30,3 +30,6 @@ pub(crate) const CHUNK_SIZE_DIGITS_MAX: usize = 20;
 
 /// Characters of a header line without its CRLF (RFC 5322 §2.1.1).
 pub(crate) const HEADER_LINE_CHARS_MAX: usize = 78;
+
+/// Octets of room for what was read and not used yet that a connection keeps while it idles.
+pub(crate) const UNREAD_BYTES_IDLE: usize = 1024;

@@ -7,7 +7,7 @@ use crate::address::{Address, ReversePath};
 use crate::commands;
 use crate::content::{DataReader, Fault};
 use crate::envelope::{Client, Envelope, Recipient};
-use crate::limits::COMMAND_BYTES_MAX;
+use crate::limits::{COMMAND_BYTES_MAX, UNREAD_BYTES_IDLE};
 use crate::line::{LineFault, LineReader};
 use crate::reply::Reply;
 use std::collections::VecDeque;
@@ -288,7 +288,9 @@ impl Server {
     fn consume(&mut self, used: usize) {
         self.used += used;
         if self.used >= self.unread.len() {
+            // Who idles holds no room for much.
             self.unread.clear();
+            self.unread.shrink_to(UNREAD_BYTES_IDLE);
             self.used = 0;
         }
     }

@@ -33,7 +33,12 @@ const IDLE_SECONDS: u64 = 35 * 60;
 const LOGIN_FAILURES_MAX: u32 = 3;
 
 /// Leads one conversation to its end.
-pub async fn serve(services: Arc<Services>, connection: Connection, tls_available: bool, shutdown: watch::Receiver<bool>) -> Ended {
+pub fn serve(
+    services: Arc<Services>,
+    connection: Connection,
+    tls_available: bool,
+    shutdown: watch::Receiver<bool>,
+) -> impl Future<Output = Ended> {
     let config = Config {
         hostname: services.delivery.names().hostname.clone(),
         tls_available,
@@ -45,7 +50,7 @@ pub async fn serve(services: Arc<Services>, connection: Connection, tls_availabl
         login_failures_max: LOGIN_FAILURES_MAX,
     };
     let door = ImapDoor { peer: connection.peer, services, account: None, open: None, append: None };
-    drive(Server::new(config, std::time::Instant::now()), door, connection, shutdown, Patience::default()).await
+    drive(Server::new(config, std::time::Instant::now()), door, connection, shutdown, Patience::default())
 }
 
 struct ImapDoor {

@@ -28,13 +28,13 @@ const DATA_SECONDS: u64 = 180;
 const BAD_COMMANDS_MAX: u32 = 20;
 
 /// Leads one conversation to its end.
-pub async fn serve(
+pub fn serve(
     services: Arc<Services>,
     role: Role,
     connection: Connection,
     tls_available: bool,
     shutdown: watch::Receiver<bool>,
-) -> Ended {
+) -> impl Future<Output = Ended> {
     let config = Config {
         role,
         hostname: services.delivery.names().hostname.clone(),
@@ -49,7 +49,7 @@ pub async fn serve(
         bad_commands_max: BAD_COMMANDS_MAX,
     };
     let door = SmtpDoor { peer: config.peer, services, account: None, message: None };
-    drive(Server::new(config, Instant::now()), door, connection, shutdown, Patience::default()).await
+    drive(Server::new(config, Instant::now()), door, connection, shutdown, Patience::default())
 }
 
 struct SmtpDoor {
