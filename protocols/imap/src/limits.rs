@@ -25,6 +25,9 @@ pub(crate) const MAILBOX_NAME_BYTES_MAX: usize = 1000;
 /// Octets of reference and pattern of LIST: matching costs their length times that of each name.
 pub(crate) const PATTERN_BYTES_MAX: usize = 1000;
 
+/// Fields of ID with their values (RFC 2971 §3.3).
+pub(crate) const ID_PAIRS_MAX: usize = 30;
+
 /// Octets of a keyword.
 pub(crate) const KEYWORD_BYTES_MAX: usize = 128;
 

@@ -1,17 +1,29 @@
 //! Mailbox names on the wire: modified UTF-7 (RFC 3501 §5.1.3) to text and back.
 //!
-//! Reads bytes from strangers. A name has exactly one wire form; anything else is refused, so that two
-//! spellings can never mean one mailbox.
+//! Reads bytes from strangers. A text has exactly one wire form; anything else is refused, and of texts that look the same
+//! one is meant, whichever came: nobody can have two mailboxes that no eye tells apart.
 
 use base64::Engine;
 use base64::alphabet::IMAP_MUTF7;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
 
 /// Is this level of a name INBOX? It is one name, however it is written (RFC 3501 §5.1).
 pub fn is_inbox(level: &str) -> bool {
     level.eq_ignore_ascii_case("INBOX")
+}
+
+/// The one text that all are taken for that look like it: composed letters (RFC 9051 §5.1, RFC 5198 §3), and INBOX in capitals.
+pub fn normal(text: &str) -> String {
+    let name: String = if is_nfc_quick(text.chars()) == IsNormalized::Yes { text.to_owned() } else { text.nfc().collect() };
+    match name.split_once('/') {
+        None if is_inbox(&name) => "INBOX".to_owned(),
+        // Below INBOX the first level has one spelling, too.
+        Some((first, below)) if is_inbox(first) => format!("INBOX/{below}"),
+        _ => name,
+    }
 }
 
 /// The text of a name, or `None` when it is not the one wire form of any text: modified UTF-7, or UTF-8 once that is enabled.
@@ -91,6 +103,22 @@ mod tests {
         for (wire, text) in table {
             assert_eq!(decode(wire.as_bytes(), false).as_deref(), Some(text));
             assert_eq!(encode(text, false), wire);
+        }
+    }
+
+    #[test]
+    fn names_that_look_the_same_are_one() {
+        let table = [
+            ("Entwu\u{308}rfe", "Entwürfe"),
+            ("Entwürfe", "Entwürfe"),
+            ("\u{212b}ngstr\u{f6}m", "Ångström"),
+            ("inBox", "INBOX"),
+            ("inbox/a", "INBOX/a"),
+            ("a/inbox", "a/inbox"),
+            ("Inboxes", "Inboxes"),
+        ];
+        for (text, name) in table {
+            assert_eq!(normal(text), name);
         }
     }
 

@@ -117,11 +117,11 @@ impl Opened {
         Response::OK.code(code).text(text).write(out, "*");
     }
 
-    /// RFC 7162 §3.2.4: to who asked for QRESYNC, with the UID; §3.1: to who knows mod-sequences, with that.
+    /// RFC 7162 §3.2.4, RFC 9051 §7.5.2: to who asked for QRESYNC or IMAP4rev2, with the UID; to who knows mod-sequences, with that.
     fn write_fetch_flags(&self, out: &mut Vec<u8>, news: News, by_uid: bool, enabled: Enabled) {
         let Some(entry) = self.numbering.view().find(news.uid) else { return };
         out.extend_from_slice(format!("* {} FETCH (", news.number).as_bytes());
-        if by_uid || enabled.qresync {
+        if by_uid || enabled.qresync || enabled.rev2 {
             out.extend_from_slice(format!("UID {} ", news.uid).as_bytes());
         }
         if news.flags {

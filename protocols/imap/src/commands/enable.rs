@@ -24,15 +24,30 @@ impl Enabled {
         self.utf8 || self.rev2
     }
 
-    fn switch(&mut self, capability: &str) {
-        match capability {
-            "IMAP4REV2" => self.rev2 = true,
-            "CONDSTORE" => self.condstore = true,
-            // RFC 7162 §3.2.3: this enables CONDSTORE.
-            "QRESYNC" => (self.qresync, self.condstore) = (true, true),
-            "UTF8=ACCEPT" => self.utf8 = true,
-            _ => {}
-        }
+    /// Gives the name of what was not enabled before (RFC 5161 §3.2).
+    fn switch(&mut self, capability: &str) -> Option<&'static str> {
+        let before = *self;
+        let name = match capability {
+            "IMAP4REV2" => {
+                self.rev2 = true;
+                "IMAP4rev2"
+            }
+            "CONDSTORE" => {
+                self.condstore = true;
+                "CONDSTORE"
+            }
+            "QRESYNC" => {
+                // RFC 7162 §3.2.3: this enables CONDSTORE.
+                (self.qresync, self.condstore) = (true, true);
+                "QRESYNC"
+            }
+            "UTF8=ACCEPT" => {
+                self.utf8 = true;
+                "UTF8=ACCEPT"
+            }
+            _ => return None,
+        };
+        (*self != before).then_some(name)
     }
 }
 
@@ -50,11 +65,8 @@ pub(super) fn enable(server: &mut Server, running: Running, mut cursor: Cursor<'
     }
     server.out.extend_from_slice(b"* ENABLED");
     for capability in asked {
-        let before = server.enabled;
-        server.enabled.switch(&capability);
-        // RFC 5161 §3.2: only what was not enabled before is named.
-        if server.enabled != before {
-            server.out.extend_from_slice(format!(" {capability}").as_bytes());
+        if let Some(name) = server.enabled.switch(&capability) {
+            server.out.extend_from_slice(format!(" {name}").as_bytes());
         }
     }
     server.out.extend_from_slice(b"\r\n");

@@ -76,7 +76,8 @@ pub(super) fn pattern_text(reference: &[u8], pattern: &[u8], utf8: bool) -> Resu
     if reference.len() + pattern.len() > PATTERN_BYTES_MAX {
         return Err(Response::UNUSABLE_NAME);
     }
-    names::decode(&[reference, pattern].concat(), utf8).ok_or(Response::BAD_NAME)
+    let text = names::decode(&[reference, pattern].concat(), utf8).ok_or(Response::BAD_NAME)?;
+    Ok(names::normal(&text))
 }
 
 /// RFC 5258 §3.1, RFC 6154 §4. There are no remote mailboxes.
@@ -166,6 +167,17 @@ fn write_child_info(out: &mut Vec<u8>, options: &[&str]) {
     let info = options.iter().map(|option| format!("\"{option}\"")).collect::<Vec<_>>().join(" ");
     let item = if info.is_empty() { String::new() } else { format!(" (\"CHILDINFO\" ({info}))") };
     out.extend_from_slice(format!("{item}\r\n").as_bytes());
+}
+
+/// RFC 9051 §6.3.9.7: under which name a mailbox is known that the client knew by another, if that is so.
+pub(super) fn write_with_old_name(out: &mut Vec<u8>, name: &str, attributes: &[&str], old: &str) {
+    write(out, "LIST", name, attributes, true);
+    if name != old {
+        out.extend_from_slice(b" (\"OLDNAME\" (");
+        mailbox(out, old, true);
+        out.extend_from_slice(b"))");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

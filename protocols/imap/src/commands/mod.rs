@@ -24,7 +24,7 @@ mod status;
 mod store;
 
 use crate::grammar::Cursor;
-use crate::names::{self, is_inbox};
+use crate::names;
 use crate::questions::{Answer, Question};
 use crate::response::Response;
 use crate::sequence::SequenceSet;
@@ -69,7 +69,7 @@ const RULES: [Rule; 37] = [
     Rule { name: "CAPABILITY",   valid: Always,          expunge: true,  run: Codec },
     Rule { name: "NOOP",         valid: Always,          expunge: true,  run: Codec },
     Rule { name: "LOGOUT",       valid: Always,          expunge: false, run: Codec },
-    Rule { name: "ID",           valid: Always,          expunge: true,  run: Codec },
+    Rule { name: "ID",           valid: Always,          expunge: true,  run: Own(small::id) },
     Rule { name: "STARTTLS",     valid: BeforeLogin,     expunge: false, run: Codec },
     Rule { name: "AUTHENTICATE", valid: BeforeLogin,     expunge: false, run: Codec },
     Rule { name: "LOGIN",        valid: BeforeLogin,     expunge: false, run: Codec },
@@ -128,6 +128,8 @@ pub(crate) enum Asked {
     Authentication(String, stoa_sasl::Exchange),
     /// CREATE and others that end with the answer.
     Plain(Running),
+    /// The same, which may give a mailbox another name.
+    Renamed(Running, mailboxes::Renamed),
     Idle(Running),
     List(Running, listing::Listing),
     /// The STATUS of a mailbox that LIST told of.
@@ -139,7 +141,7 @@ pub(crate) enum Asked {
     /// The EXPUNGE of a CLOSE.
     Close(Running),
     /// The mailbox to delete was the selected one.
-    Delete(Running, String),
+    Delete(Running, Named),
     Expunge(Running),
     /// And what the client is told then.
     Unselect(Running, Response),
@@ -215,7 +217,6 @@ fn dispatch(server: &mut Server, running: Running, body: CommandBody<'_>) {
         CommandBody::Capability => small::capability(server, &running),
         CommandBody::Noop | CommandBody::Check => small::noop(server, running),
         CommandBody::Logout => small::logout(server, &running),
-        CommandBody::Id { .. } => small::id(server, &running),
         CommandBody::Namespace => small::namespace(server, &running),
         CommandBody::StartTLS => starttls::starttls(server, &running),
         CommandBody::Authenticate { mechanism, initial_response } => {
@@ -250,6 +251,7 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
     match asked {
         Asked::Authentication(tag, exchange) => auth::answered(server, tag, exchange, answer),
         Asked::Plain(running) => plain(server, &running, answer),
+        Asked::Renamed(running, renamed) => mailboxes::answered(server, &running, &renamed, answer),
         Asked::Idle(running) => idle::begun(server, running, answer),
         Asked::List(running, listing) => list::answered(server, running, listing, answer),
         Asked::Counted(running, rest) => list::counted(server, running, rest, answer),
@@ -257,7 +259,7 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Select(running, request) => select::answered(server, running, request, answer),
         Asked::Resync(running, resync) => select::resynced(server, running, &resync, answer),
         Asked::Close(running) => select::expunged(server, running, answer),
-        Asked::Delete(running, mailbox) => ask(server, running, Question::Delete { mailbox }),
+        Asked::Delete(running, mailbox) => mailboxes::unselected(server, running, mailbox),
         Asked::Expunge(running) => expunge::answered(server, &running, answer),
         Asked::Unselect(running, response) => server.respond(&running.tag, &response),
         Asked::Status(running, request) => status::answered(server, &running, &request, answer),
@@ -299,21 +301,36 @@ fn ask(server: &mut Server, running: Running, question: Question) {
 
 /// SP mailbox: its name as text.
 fn mailbox(server: &Server, cursor: &mut Cursor<'_>) -> Result<String, Response> {
-    let wire = cursor.space().then(|| cursor.astring()).flatten().ok_or(Response::BAD_ARGUMENTS)?;
-    decode_name(&wire, server.enabled.utf8_strings())
+    named(server, cursor).map(|named| named.name)
 }
 
-/// The name of a mailbox as text, from its wire form. Below INBOX the first level has one spelling, too.
+/// What a client called a mailbox, and what it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    name: String,
+    given: String,
+}
+
+/// SP mailbox
+fn named(server: &Server, cursor: &mut Cursor<'_>) -> Result<Named, Response> {
+    let wire = cursor.space().then(|| cursor.astring()).flatten().ok_or(Response::BAD_ARGUMENTS)?;
+    Named::decode(&wire, server.enabled.utf8_strings())
+}
+
+/// The name of a mailbox as text, from its wire form.
 fn decode_name(wire: &[u8], utf8: bool) -> Result<String, Response> {
-    let name = names::decode(wire, utf8).ok_or(Response::BAD_NAME)?;
-    if name.is_empty() || name.len() > crate::limits::MAILBOX_NAME_BYTES_MAX {
-        return Err(Response::UNUSABLE_NAME);
+    Named::decode(wire, utf8).map(|named| named.name)
+}
+
+impl Named {
+    fn decode(wire: &[u8], utf8: bool) -> Result<Self, Response> {
+        let given = names::decode(wire, utf8).ok_or(Response::BAD_NAME)?;
+        let name = names::normal(&given);
+        if name.is_empty() || name.len() > crate::limits::MAILBOX_NAME_BYTES_MAX {
+            return Err(Response::UNUSABLE_NAME);
+        }
+        Ok(Self { name, given })
     }
-    Ok(match name.split_once('/') {
-        None if is_inbox(&name) => "INBOX".to_owned(),
-        Some((first, below)) if is_inbox(first) => format!("INBOX/{below}"),
-        _ => name,
-    })
 }
 
 /// The end of a command's arguments.

@@ -1,6 +1,7 @@
 //! SELECT, EXAMINE (RFC 3501 §6.3.1, §6.3.2), CLOSE (§6.4.2) and UNSELECT (RFC 3691): which mailbox is open.
 
-use super::{Asked, Running, end, mailbox, refusal};
+use super::list::write_with_old_name;
+use super::{Asked, Named, Running, end, named, refusal};
 use crate::fetch::Plan;
 use crate::grammar::Cursor;
 use crate::opened::Opened;
@@ -8,13 +9,12 @@ use crate::questions::{Answer, Query, Question};
 use crate::response::Response;
 use crate::sequence::{End, SequenceSet};
 use crate::server::{Server, State};
-use crate::write;
 use stoa_mailbox::{ModSeq, SystemFlag, Uid, UidSet};
 
 /// What is to be opened.
 #[derive(Debug)]
 pub(crate) struct Request {
-    mailbox: String,
+    mailbox: Named,
     condstore: bool,
     resync: Option<Resync>,
 }
@@ -51,7 +51,7 @@ fn open(server: &mut Server, running: Running, mut cursor: Cursor<'_>, read_only
                 Response::CLOSED.write(&mut server.out, "*");
             }
             server.enabled.condstore |= request.condstore;
-            server.ask(Question::Select { mailbox: request.mailbox.clone(), read_only }, Asked::Select(running, request));
+            server.ask(Question::Select { mailbox: request.mailbox.name.clone(), read_only }, Asked::Select(running, request));
         }
         // The door must let go, too.
         Err(response) if was_open && response != Response::BAD_ARGUMENTS => {
@@ -64,7 +64,7 @@ fn open(server: &mut Server, running: Running, mut cursor: Cursor<'_>, read_only
 
 /// SP mailbox [SP "(" select-param *(SP select-param) ")"] CRLF
 fn parse(server: &Server, cursor: &mut Cursor<'_>) -> Result<Request, Response> {
-    let mut request = Request { mailbox: mailbox(server, cursor)?, condstore: false, resync: None };
+    let mut request = Request { mailbox: named(server, cursor)?, condstore: false, resync: None };
     if cursor.space() {
         parameters(cursor, &mut request).ok_or(Response::BAD_ARGUMENTS)?;
     }
@@ -120,8 +120,9 @@ fn known_uids(set: SequenceSet) -> Option<UidSet> {
 pub(super) fn answered(server: &mut Server, running: Running, request: Request, answer: Answer) {
     let Answer::Selected(selected) = answer else { return server.respond(&running.tag, &refusal(answer)) };
     let mailbox_id = selected.mailbox_id.clone();
-    let opened = Box::new(Opened::new(request.mailbox, selected));
-    tell(server, &opened, &mailbox_id);
+    let Named { name, given } = request.mailbox;
+    let opened = Box::new(Opened::new(name, selected));
+    tell(server, &opened, &mailbox_id, &given);
     let resync = request.resync.filter(|resync| resync.uid_validity == opened.numbering.view().uid_validity);
     let response = selected_response(&opened);
     server.state = State::Selected(opened);
@@ -136,7 +137,7 @@ fn selected_response(opened: &Opened) -> Response {
 }
 
 /// RFC 3501 §6.3.1: what a client must know of a mailbox, in the order of the standard.
-fn tell(server: &mut Server, opened: &Opened, mailbox_id: &str) {
+fn tell(server: &mut Server, opened: &Opened, mailbox_id: &str, given: &str) {
     let (view, enabled) = (opened.numbering.view(), server.enabled);
     opened.write_flags(&mut server.out);
     server.out.extend_from_slice(format!("* {} EXISTS\r\n", view.len()).as_bytes());
@@ -155,9 +156,7 @@ fn tell(server: &mut Server, opened: &Opened, mailbox_id: &str) {
     }
     if enabled.rev2 {
         // RFC 9051 §6.3.2.
-        server.out.extend_from_slice(b"* LIST () \"/\" ");
-        write::mailbox(&mut server.out, &opened.mailbox, true);
-        server.out.extend_from_slice(b"\r\n");
+        write_with_old_name(&mut server.out, &opened.mailbox, &[], given);
     }
 }
 

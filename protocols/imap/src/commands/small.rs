@@ -1,6 +1,8 @@
 //! CAPABILITY, NOOP, CHECK, LOGOUT, ID and NAMESPACE: each is a line or two.
 
 use super::{Running, ask};
+use crate::grammar::Cursor;
+use crate::limits::ID_PAIRS_MAX;
 use crate::questions::Question;
 use crate::response::Response;
 use crate::server::{Server, State};
@@ -49,11 +51,32 @@ pub(super) fn logout(server: &mut Server, running: &Running) {
     server.close(None);
 }
 
-/// RFC 2971 §3.1. What the client says of itself is not used; our version is for accounts only.
-pub(super) fn id(server: &mut Server, running: &Running) {
+/// RFC 2971 §4: "ID" SP ("(" [string SP nstring *(SP string SP nstring)] ")" / nil). What the client says of itself is not
+/// used; our version is for accounts only.
+pub(super) fn id(server: &mut Server, running: Running, cursor: Cursor<'_>) {
+    // Names of devices come in UTF-8 from some.
+    if id_parameters(&mut cursor.utf8(true)).is_none() {
+        return server.respond(&running.tag, &Response::BAD_ARGUMENTS);
+    }
     let version = if server.is_authenticated() { concat!(" \"version\" \"", env!("CARGO_PKG_VERSION"), "\"") } else { "" };
     server.out.extend_from_slice(format!("* ID (\"name\" \"Stoa\"{version})\r\n").as_bytes());
-    server.finish(running, &Response::OK);
+    server.finish(&running, &Response::OK);
+}
+
+/// RFC 2971 §3.3: at most 30 pairs. Atoms in place of strings are taken, too, and `NIL` is one of them.
+fn id_parameters(cursor: &mut Cursor<'_>) -> Option<()> {
+    cursor.space().then_some(())?;
+    if !cursor.byte(b'(') {
+        return (cursor.keyword("NIL") && cursor.end_of_command()).then_some(());
+    }
+    let mut pairs = 0;
+    while !cursor.byte(b')') {
+        pairs += 1;
+        (pairs <= ID_PAIRS_MAX && (pairs == 1 || cursor.space())).then_some(())?;
+        cursor.astring().filter(|_| cursor.space())?;
+        cursor.astring()?;
+    }
+    cursor.end_of_command().then_some(())
 }
 
 /// RFC 2342 §5: one personal namespace; the spaces stand in it.

@@ -143,8 +143,12 @@ impl Door {
             }
             Question::Rename { from, to } => {
                 self.existing(&from)?;
-                let moved = self.boxes.remove(&from).unwrap();
-                self.boxes.insert(to, moved);
+                let is_moved = |name: &str| name.strip_prefix(&from).is_some_and(|below| below.is_empty() || below.starts_with('/'));
+                let moved: Vec<String> = self.boxes.keys().filter(|name| is_moved(name)).cloned().collect();
+                for name in moved {
+                    let found = self.boxes.remove(&name).unwrap();
+                    self.boxes.insert(name.replacen(&from, &to, 1), found);
+                }
                 Answer::Done(self.newest())
             }
             Question::Subscribe { mailbox, on } => {
