@@ -276,7 +276,8 @@ impl Server {
     }
 
     fn expected(&self) -> Expected {
-        let commands = matches!(self.phase, Phase::Command);
+        // What comes in place of DONE is read like a command.
+        let commands = matches!(self.phase, Phase::Command | Phase::Idle(_));
         Expected {
             literals: commands || matches!(self.phase, Phase::MessageEnd(_)),
             append: commands && self.is_authenticated(),
@@ -297,24 +298,34 @@ impl Server {
             }
             (Phase::Authenticating(tag, exchange), Frame::Command(line)) => commands::auth::response(self, tag, exchange, &line),
             (Phase::Authenticating(tag, _), _) => self.respond(&tag, &Response::BAD_RESPONSE),
-            (Phase::Idle(running), frame) => commands::idle::line(self, &running, &frame),
+            (Phase::Idle(running), frame) => {
+                if let Some(frame) = commands::idle::line(self, &running, frame) {
+                    self.take_frame(frame);
+                }
+            }
             (Phase::MessageEnd(upload), frame) => {
                 // A literal that is not wanted is not waited for either.
                 self.framer = Framer::default();
                 commands::append::end(self, upload, &frame);
             }
-            (_, Frame::Command(command)) => commands::run(self, &command),
-            (_, Frame::Continue) => match commands::refusal_before_literal(self, self.framer.gathered()) {
+            (_, frame) => self.take_frame(frame),
+        }
+        true
+    }
+
+    fn take_frame(&mut self, frame: Frame) {
+        match frame {
+            Frame::Command(command) => commands::run(self, &command),
+            Frame::Continue => match commands::refusal_before_literal(self, self.framer.gathered()) {
                 None => self.go_on("Ready for the literal"),
                 Some((tag, refusal)) => {
                     self.framer = Framer::default();
                     self.respond(&tag, &refusal);
                 }
             },
-            (_, Frame::Append { prefix, literal }) => commands::append::begin(self, &prefix, literal),
-            (_, Frame::Fault { tag, fault }) => self.respond(tag.as_deref().unwrap_or("*"), &complaint(fault)),
+            Frame::Append { prefix, literal } => commands::append::begin(self, &prefix, literal),
+            Frame::Fault { tag, fault } => self.respond(tag.as_deref().unwrap_or("*"), &complaint(fault)),
         }
-        true
     }
 
     fn happened(&mut self, event: Event) {

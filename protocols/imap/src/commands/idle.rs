@@ -25,8 +25,16 @@ pub(super) fn begun(server: &mut Server, running: Running, answer: Answer) {
     server.phase = Phase::Idle(running);
 }
 
-/// RFC 2177 §4: "DONE" CRLF; anything else ends it, too, and is not executed.
-pub(crate) fn line(server: &mut Server, running: &Running, frame: &Frame) {
-    let done = matches!(frame, Frame::Command(line) if line.eq_ignore_ascii_case(b"DONE\r\n"));
-    server.finish(running, if done { &Response::OK } else { &Response::EXPECTED_DONE });
+/// RFC 2177 §4: "DONE" CRLF; anything else ends it, too.
+///
+/// A client that went on without DONE is told so, and what it sent instead is given back to be taken as a command: it waits
+/// for the answer. The framer has read it with its literals, so that no octet of a message can become a command.
+pub(crate) fn line(server: &mut Server, running: &Running, frame: Frame) -> Option<Frame> {
+    if matches!(&frame, Frame::Command(line) if line.eq_ignore_ascii_case(b"DONE\r\n")) {
+        server.finish(running, &Response::OK);
+        return None;
+    }
+    server.finish(running, &Response::EXPECTED_DONE);
+    // Unless that was one error too many.
+    matches!(server.phase, Phase::Command).then_some(frame)
 }
