@@ -42,7 +42,8 @@ pub(super) fn answered(server: &mut Server, running: &Running, take: bool, answe
     let Answer::Copied { uid_validity, from, to, view } = answer else { return server.finish(running, &refusal(answer)) };
     server.learn(view);
     if from.is_empty() {
-        return server.finish(running, &Response::EXPUNGE_ISSUED);
+        // RFC 3501 §6.4.8: in a UID command it is no error.
+        return server.finish(running, if running.by_uid { &Response::NOTHING_TO_DO } else { &Response::EXPUNGE_ISSUED });
     }
     let copied = Response::OK.code(format!("COPYUID {uid_validity} {} {}", runs(&from), runs(&to)));
     if take {
