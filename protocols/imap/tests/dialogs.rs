@@ -1,9 +1,10 @@
 //! Runs every script of `tests/dialogs/imap`, once with whole inputs and once byte by byte; both must agree.
 //!
-//! A line is `C: text` (CRLF added; lines in a row are one input), `C> raw` with `\r \n \0 \xHH`, `Z: text` (as `C:`,
-//! but compressed; here that means every bit is turned), `S: response` or `S: start*`, `Q: question` (what the door was
-//! asked, others may come between), `M: raw` (the message the door has), `X: act` (what another session does, see `door`), `! changed|gone|tls|tls-bound|eof|tick|shutdown`,
-//! `> starttls|compress|close`. At the top `= implicit` begins with TLS, `= login` with TLS and a login that is not shown.
+//! A line is `C: text` (CRLF added; lines in a row are one input), `C> raw` with `\r \n \0 \xHH` and `\R9<raw>` (nine times
+//! that), `Z: text` (as `C:`, but compressed; here that means every bit is turned), `S: response` or `S: start*`,
+//! `Q: question` (what the door was asked, others may come between), `M: raw` (the message the door has), `X: act` (what
+//! another session does, see `door`), `! changed|gone|tls|tls-bound|eof|tick|shutdown`, `> starttls|compress|close`.
+//! At the top `= implicit` begins with TLS, `= login` with TLS and a login that is not shown.
 //! Every response must be one that the codec can read, unless `= no codec` says that it does not know an extension.
 
 mod door;
@@ -209,6 +210,10 @@ fn unescape(text: &str) -> Vec<u8> {
             ('\\', Some('n')) => bytes.push(b'\n'),
             ('\\', Some('0')) => bytes.push(0),
             ('\\', Some('\\')) => bytes.push(b'\\'),
+            ('\\', Some('R')) => {
+                let times: usize = rest.by_ref().take_while(|&c| c != '<').collect::<String>().parse().unwrap();
+                bytes.extend(unescape(&rest.by_ref().take_while(|&c| c != '>').collect::<String>()).repeat(times));
+            }
             ('\\', Some('x')) => bytes.push(u8::from_str_radix(&rest.by_ref().take(2).collect::<String>(), 16).unwrap()),
             _ => bytes.extend(c.to_string().bytes()),
         }
