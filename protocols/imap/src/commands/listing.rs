@@ -41,7 +41,7 @@ impl Listing {
     /// What is said of these mailboxes, in their order.
     pub(super) fn lines(&self, mailboxes: &[Mailbox]) -> Vec<Line> {
         let shown: Vec<&Mailbox> = mailboxes.iter().filter(|mailbox| mailbox.exists || self.subscribed).collect();
-        let chosen = || shown.iter().filter(|mailbox| self.chooses(mailbox));
+        let chosen = || shown.iter().filter(|mailbox| self.recursive && self.chooses(mailbox));
         let below = Below {
             any: shown.iter().filter(|mailbox| mailbox.exists).flat_map(|mailbox| levels_above(&mailbox.name)).collect(),
             chosen: chosen().flat_map(|mailbox| levels_above(&mailbox.name)).collect(),
@@ -58,9 +58,9 @@ impl Listing {
     }
 
     fn line(&self, name: &str, mailbox: Option<&Mailbox>, below: &Below<'_>) -> Option<Line> {
-        let chosen = if self.selects() { mailbox.is_some_and(|mailbox| self.chooses(mailbox)) } else { true };
+        let chosen = mailbox.map_or(!self.subscribed && !self.special_use, |mailbox| self.chooses(mailbox));
         // RFC 5258 §3.5: a name that is not chosen itself is named only for one below it that is not.
-        let shown = chosen || (self.recursive && below.unlisted.contains(name));
+        let shown = chosen || below.unlisted.contains(name);
         (shown && self.fits(name)).then_some(())?;
         let exists = mailbox.is_some_and(|mailbox| mailbox.exists);
         let subscribed = self.show_subscribed && mailbox.is_some_and(|mailbox| mailbox.subscribed);
@@ -69,12 +69,8 @@ impl Listing {
         let attributes = [(!exists).then_some(missing), Some(children), subscribed.then_some("\\Subscribed")];
         let attributes = attributes.into_iter().chain([mailbox.and_then(|mailbox| mailbox.special_use)]).flatten().collect();
         let options = [self.subscribed.then_some("SUBSCRIBED"), self.special_use.then_some("SPECIAL-USE")];
-        let child_info = options.into_iter().flatten().filter(|_| self.recursive && below.chosen.contains(name)).collect();
+        let child_info = options.into_iter().flatten().filter(|_| below.chosen.contains(name)).collect();
         Some(Line { name: name.to_owned(), attributes, child_info, counts: exists && chosen })
-    }
-
-    fn selects(&self) -> bool {
-        self.subscribed || self.special_use
     }
 
     fn chooses(&self, mailbox: &Mailbox) -> bool {
@@ -86,13 +82,13 @@ impl Listing {
     }
 }
 
-/// The levels that have names below them,
+/// Levels by what is below them. Without RECURSIVEMATCH nothing is asked of the last two, and they are empty.
 struct Below<'a> {
-    /// which exist,
+    /// A mailbox.
     any: HashSet<&'a str>,
-    /// which the options choose,
+    /// A name that the options choose.
     chosen: HashSet<&'a str>,
-    /// which they choose, but no pattern fits.
+    /// One of these that no pattern fits.
     unlisted: HashSet<&'a str>,
 }
 
