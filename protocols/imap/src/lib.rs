@@ -1,10 +1,10 @@
-//! IMAP, the server's side, without a socket (RFC 3501).
+//! IMAP4rev1 and IMAP4rev2, the server's side, without a socket (RFC 3501, RFC 9051).
 //!
 //! A [`Server`] is one conversation: bytes from strangers go in, responses and questions to the door come out.
 //! It knows grammar, order, limits, framing and message numbers; it knows nothing of accounts, storage or the disk.
 //! Extensions: LITERAL+, SASL-IR, ID, ENABLE, IDLE, NAMESPACE, UIDPLUS, MOVE, UNSELECT, SPECIAL-USE,
 //! CREATE-SPECIAL-USE, CHILDREN, LIST-EXTENDED, LIST-STATUS, STATUS=SIZE, APPENDLIMIT, COMPRESS=DEFLATE. One file of `commands/` holds one
-//! command; a table there names them all. Not yet: IMAP4rev2, CONDSTORE, ESEARCH.
+//! command; a table there names them all. Not yet: CONDSTORE, ESEARCH.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod commands;

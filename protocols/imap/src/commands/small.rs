@@ -16,7 +16,8 @@ pub(super) fn capability(server: &mut Server, running: &Running) {
 
 /// What is offered now.
 pub(crate) fn capabilities(server: &Server) -> String {
-    let mut offers = vec!["IMAP4rev1".to_owned(), "LITERAL+".to_owned(), "ID".to_owned(), "ENABLE".to_owned()];
+    // RFC 9051 Appendix A: who reads no further than the first takes this for a server of that version, which it is until ENABLE.
+    let mut offers = ["IMAP4rev1", "IMAP4rev2", "LITERAL+", "ID", "ENABLE"].map(str::to_owned).to_vec();
     if server.is_authenticated() {
         offers.extend(["IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "SPECIAL-USE", "CHILDREN", "LIST-EXTENDED"].map(str::to_owned));
         offers.extend(["CREATE-SPECIAL-USE", "LIST-STATUS", "STATUS=SIZE"].map(str::to_owned));
