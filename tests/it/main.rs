@@ -10,6 +10,7 @@ mod dialogs;
 mod hostile;
 mod http;
 mod imap;
+mod offers;
 mod programs;
 mod roundtrip;
 mod smtp;

@@ -2,9 +2,7 @@
 //!
 //! A [`Server`] is one conversation: bytes from strangers go in, responses and questions to the door come out.
 //! It knows grammar, order, limits, framing and message numbers; it knows nothing of accounts, storage or the disk.
-//! Extensions: LITERAL+, SASL-IR, ID, ENABLE, IDLE, NAMESPACE, UIDPLUS, MOVE, UNSELECT, SPECIAL-USE,
-//! CREATE-SPECIAL-USE, CHILDREN, LIST-EXTENDED, LIST-STATUS, STATUS=SIZE, APPENDLIMIT, COMPRESS=DEFLATE. One file of `commands/` holds one
-//! command; a table there names them all. Not yet: CONDSTORE, ESEARCH.
+//! One file of `commands/` holds one command; a table there names them all. `docs/imap.md` lists what is offered.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod commands;
