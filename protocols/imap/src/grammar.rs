@@ -81,6 +81,11 @@ impl<'a> Cursor<'a> {
         self.run(|byte| byte.is_ascii_alphanumeric())
     }
 
+    /// The name of an item or a section: letters, digits and `.-_`.
+    pub(crate) fn label(&mut self) -> Option<&'a str> {
+        self.run(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    }
+
     /// astring = 1*ASTRING-CHAR / string
     pub(crate) fn astring(&mut self) -> Option<Cow<'a, [u8]>> {
         match self.rest.first()? {

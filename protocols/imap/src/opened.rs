@@ -181,6 +181,14 @@ impl Opened {
         Ok(named.ranges().flat_map(|range| self.numbering.uids(*range.start() as usize, *range.end() as usize)).collect())
     }
 
+    /// All UIDs that a set of UIDs names, whether they have a message or ever had one; `*` is the last that was given out.
+    pub(crate) fn named(&self, set: &SequenceSet) -> UidSet {
+        let SequenceSet::Ranges(ranges) = set else { return self.saved.clone() };
+        let last = self.numbering.view().uid_next.saturating_sub(1);
+        let value = |end: End| if let End::Number(uid) = end { uid } else { last };
+        UidSet::from_ranges(ranges.iter().map(|&(a, b)| value(a).min(value(b))..=value(a).max(value(b))))
+    }
+
     /// Those that have a message and that the client was told of.
     fn live(&self, uids: &UidSet) -> UidSet {
         let view = self.numbering.view();

@@ -154,7 +154,7 @@ pub enum Answer {
         /// The newest version of the selected mailbox.
         view: Option<Arc<View>>,
     },
-    /// A [`Query`] was written to the peer.
+    /// A [`Query`] was written to the peer. What could be written only in part is refused after that.
     Streamed,
 }
 
@@ -194,6 +194,8 @@ pub enum RefusalCode {
     Unavailable,
     /// Messages named are gone.
     ExpungeIssued,
+    /// An encoding that nobody here takes off, or a message that cannot be kept as it is (RFC 3516 §4.3, §4.4).
+    UnknownCte,
     /// Our own fault.
     ServerBug,
 }

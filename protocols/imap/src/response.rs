@@ -145,6 +145,7 @@ impl From<Refusal> for Response {
             Some(RefusalCode::TooBig) => "TOOBIG",
             Some(RefusalCode::Unavailable) => "UNAVAILABLE",
             Some(RefusalCode::ExpungeIssued) => "EXPUNGEISSUED",
+            Some(RefusalCode::UnknownCte) => "UNKNOWN-CTE",
             Some(RefusalCode::ServerBug) => "SERVERBUG",
         };
         Self { condition: Condition::No, code: code.into(), text: refusal.text.into() }

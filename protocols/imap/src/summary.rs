@@ -24,6 +24,7 @@ const PARTS: u32 = 7;
 const SENT: u32 = 8;
 const SENT_OFFSET: u32 = 9;
 const THREAD: u32 = 10;
+const PREVIEW: u32 = 11;
 
 /// The summary of a message, as bytes to be kept; [`Summary::read`] reads them.
 pub fn summarise(message: &Scanned) -> Vec<u8> {
@@ -86,6 +87,11 @@ impl<'a> Summary<'a> {
             Some(bytes) => ThreadId::from_bytes(bytes).map(Some).ok_or(RecordError::Missing(THREAD)),
             None => Ok(self.header()?.and_then(ThreadId::of)),
         }
+    }
+
+    /// RFC 8970: the beginning of its text; none in a summary that was made before there were any.
+    pub fn preview(&self) -> Result<Option<&'a str>, RecordError> {
+        self.0.str(PREVIEW)
     }
 
     /// ENVELOPE on the wire.

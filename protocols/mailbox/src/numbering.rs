@@ -4,7 +4,7 @@
 //! must stay until the client may be told (never during FETCH, STORE or SEARCH): expunged messages remain as
 //! *ghosts*. So the state is a shared [`View`] and a list of ghosts, never a list of all UIDs.
 
-use crate::{ModSeq, Uid, UidSet, View};
+use crate::{Entry, ModSeq, Uid, UidSet, View};
 use std::sync::Arc;
 
 /// The numbers a client knows, over the version of the mailbox that the session works on.
@@ -83,6 +83,23 @@ impl Numbering {
         (from.max(1)..=to.min(self.announced)).filter_map(|n| self.uid(n)).filter(|&uid| !self.is_ghost(uid))
     }
 
+    /// The messages of a set that have a number, with it, ascending; as cheap as to walk over them.
+    pub fn numbered<'a>(&'a self, uids: &'a UidSet) -> impl Iterator<Item = (usize, &'a Entry)> {
+        let mut ghosts = self.ghosts.iter().peekable();
+        let mut before = 0;
+        let live = uids.ranges().flat_map(move |range| {
+            let first = self.view.position(*range.start()).unwrap_or_else(|place| place);
+            (first..).zip(self.view.iter_from(first)).take_while(move |(_, entry)| range.contains(&entry.uid))
+        });
+        let numbered = live.map(move |(place, entry)| {
+            while ghosts.next_if(|&&ghost| ghost < entry.uid).is_some() {
+                before += 1;
+            }
+            (place + before + 1, entry)
+        });
+        numbered.take_while(|(number, _)| *number <= self.announced)
+    }
+
     /// Moves to a newer version. Nothing is told yet: what went becomes ghosts if the client knew it.
     pub fn advance(&mut self, newer: Arc<View>) {
         let told = |uid: Uid| self.number(uid).is_some();
@@ -138,7 +155,7 @@ fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Edit, Entry, FlagChange, Flags, SystemFlag};
+    use crate::{Edit, FlagChange, Flags, SystemFlag};
     use proptest::prelude::*;
 
     fn entry(uid: Uid, modseq: ModSeq) -> Entry {
@@ -197,6 +214,10 @@ mod tests {
                     prop_assert_eq!(numbering.number(uid), Some(i + 1));
                 }
                 prop_assert_eq!(numbering.uid(client.len() + 1), None);
+                let some = UidSet::from_ranges([3..=8, 12..=Uid::MAX]);
+                let live = client.iter().enumerate().filter(|&(_, &uid)| some.contains(uid) && !numbering.is_ghost(uid));
+                let numbered = numbering.numbered(&some).map(|(number, entry)| (number - 1, &entry.uid)).collect::<Vec<_>>();
+                prop_assert_eq!(numbered, live.collect::<Vec<_>>());
             }
         }
     }

@@ -156,8 +156,17 @@ impl View {
     pub fn select<'a>(&'a self, uids: &'a UidSet) -> impl Iterator<Item = &'a Entry> {
         uids.ranges().flat_map(move |range| {
             let first = self.position(*range.start()).unwrap_or_else(|place| place);
-            (first..self.len).map_while(|i| self.get(i)).take_while(move |e| range.contains(&e.uid))
+            self.iter_from(first).take_while(move |e| range.contains(&e.uid))
         })
+    }
+
+    /// The entries from this place on, ascending.
+    pub(crate) fn iter_from(&self, place: usize) -> impl Iterator<Item = &Entry> {
+        let at = self.starts.partition_point(|&start| start <= place).saturating_sub(1);
+        let within = place - self.starts.get(at).copied().unwrap_or(0);
+        let mut segments = self.segments.iter().skip(at).map(|s| s.entries.as_slice());
+        let first = segments.next().and_then(|entries| entries.get(within..)).unwrap_or_default();
+        first.iter().chain(segments.flatten())
     }
 
     /// The entries whose mod-sequence is above `modseq`; segments without any are passed over.

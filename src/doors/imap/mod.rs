@@ -97,7 +97,7 @@ impl Door<Server> for ImapDoor {
 
     async fn stream(&mut self, query: Query, out: &mut Outbox) -> io::Result<Answer> {
         let holder = self.open.as_ref().map(|open| open.place.0).ok_or_else(|| io::Error::other("a query without a mailbox"))?;
-        stream::write(&self.services.store, holder, query, out).await.map(|()| Answer::Streamed)
+        stream::write(&self.services.store, holder, query, out).await
     }
 
     async fn event(&mut self) -> Event {

@@ -95,8 +95,8 @@ const RULES: [Rule; 37] = [
     Rule { name: "UID EXPUNGE",  valid: Valid::Selected, expunge: true,  run: Own(expunge::uid_expunge) },
     Rule { name: "SEARCH",       valid: Valid::Selected, expunge: false, run: Codec },
     Rule { name: "UID SEARCH",   valid: Valid::Selected, expunge: true,  run: Codec },
-    Rule { name: "FETCH",        valid: Valid::Selected, expunge: false, run: Codec },
-    Rule { name: "UID FETCH",    valid: Valid::Selected, expunge: true,  run: Codec },
+    Rule { name: "FETCH",        valid: Valid::Selected, expunge: false, run: Own(fetch::fetch) },
+    Rule { name: "UID FETCH",    valid: Valid::Selected, expunge: true,  run: Own(fetch::fetch) },
     Rule { name: "STORE",        valid: Valid::Selected, expunge: false, run: Own(store::store) },
     Rule { name: "UID STORE",    valid: Valid::Selected, expunge: true,  run: Own(store::store) },
     Rule { name: "COPY",         valid: Valid::Selected, expunge: true,  run: Own(copy::copy) },
@@ -152,6 +152,8 @@ pub(crate) enum Asked {
     CloseAfterAbort(Option<Response>),
     Copy(Running, bool),
     Store(Running, store::Change),
+    /// What went since the client was told.
+    Earlier(Running, Box<fetch::Request>),
     Seen(Running, fetch::Wanted),
     /// And what the client is told then.
     Streamed(Running, Response),
@@ -234,9 +236,6 @@ fn dispatch(server: &mut Server, running: Running, body: CommandBody<'_>) {
         CommandBody::Search { charset, criteria, .. } => {
             search::search(server, running, charset.as_ref().map(AsRef::as_ref), criteria.as_ref());
         }
-        CommandBody::Fetch { sequence_set, macro_or_item_names, modifiers, .. } if modifiers.is_empty() => {
-            fetch::fetch(server, running, &sequence_set, macro_or_item_names);
-        }
         // Extensions that the codec knows and we do not offer.
         _ => server.respond(&running.tag, &Response::NOT_SUPPORTED),
     }
@@ -270,7 +269,11 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Copy(running, take) => copy::answered(server, &running, take, answer),
         Asked::Store(running, change) => store::answered(server, &running, &change, answer),
         Asked::Seen(running, wanted) => fetch::seen(server, running, wanted, answer),
-        Asked::Streamed(running, response) => server.finish(&running, &response),
+        Asked::Earlier(running, request) => fetch::vanished(server, running, *request, answer),
+        Asked::Streamed(running, response) => match answer {
+            Answer::Streamed => server.finish(&running, &response),
+            other => server.finish(&running, &refusal(other)),
+        },
     }
 }
 

@@ -6,20 +6,26 @@
 //! stored message belong ([`Piece::Body`]); the door streams those, so that memory does not grow with the message.
 //!
 //! A section that a message does not have is NIL, as with Cyrus; one that is there and empty is an empty string.
-//! Not offered: BINARY (RFC 3516).
 
+mod binary;
 pub(crate) mod envelope;
+pub(crate) mod grammar;
+mod item;
 mod output;
 mod section;
 pub(crate) mod structure;
 
+pub use binary::{Decoding, Pass, UnknownEncoding};
 pub use output::{Output, Piece, fit_for_wire};
 
-use crate::parts::Parts;
+use crate::parts::{Kind, Parts};
 use crate::summary::Summary;
-use crate::write::{date_time, flag_list, literal, number};
-use imap_types::fetch::{MacroOrMessageDataItemNames, MessageDataItemName};
-use section::{Octets, Section};
+use crate::write::number;
+use binary::Form;
+use grammar::Items;
+use item::{Binary, Item, Need, Partial};
+use section::Octets;
+use std::borrow::Cow;
 use std::ops::Range;
 use stoa_mailbox::{Entry, UidSet};
 use stoa_record::RecordError;
@@ -35,36 +41,15 @@ pub const HEADERS_READ_BYTES_MAX: u64 = 256 * 1024;
 pub struct Plan {
     items: Vec<Item>,
     sets_seen: bool,
-    /// FLAGS for these, too.
+    need: Need,
+    /// FLAGS for these, too, and perhaps the mod-sequence.
     flags_of: UidSet,
-}
-
-/// msg-att
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Item {
-    Uid,
-    Flags,
-    InternalDate,
-    Size,
-    ModSeq,
-    Envelope,
-    Body,
-    Structure,
-    Section(Wanted),
-}
-
-/// Octets of the message, and how their item is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
-    name: Vec<u8>,
-    section: Section,
-    /// First octet and at most how many.
-    partial: Option<(u32, u32)>,
+    modseq_of: bool,
 }
 
 /// Why something is not fetched; a text for the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault(pub &'static str);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault(pub Cow<'static, str>);
 
 /// What is known of a message when it is written.
 #[derive(Clone, Copy)]
@@ -73,6 +58,8 @@ pub struct Message<'a> {
     pub number: usize,
     /// Its place in the mailbox.
     pub entry: &'a Entry,
+    /// Whose it is.
+    pub holder: u64,
     /// What the keyword bits mean.
     pub keywords: &'a [String],
     /// Is it `\Recent`?
@@ -81,6 +68,8 @@ pub struct Message<'a> {
     pub summary: Option<&'a Summary<'a>>,
     /// What [`Plan::headers`] asked for, filled.
     pub headers: &'a [Header],
+    /// What [`Plan::decodings`] asked for, measured.
+    pub decodings: &'a [Decoding],
 }
 
 /// A header that must be at hand.
@@ -92,58 +81,70 @@ pub struct Header {
     pub bytes: Vec<u8>,
 }
 
+impl Fault {
+    const fn new(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
+
 impl Plan {
-    /// A plan of these items, each of them once; with the UID if the command is by UID (RFC 3501 §6.4.8).
-    pub fn new(asked: MacroOrMessageDataItemNames<'_>, by_uid: bool) -> Result<Self, Fault> {
-        let names = match &asked {
-            MacroOrMessageDataItemNames::Macro(shorthand) => shorthand.expand(),
-            MacroOrMessageDataItemNames::MessageDataItemNames(names) => names.clone(),
-        };
-        if names.len() > ITEMS_MAX {
-            return Err(Fault("Too many items"));
+    /// Of these items; with the UID if the command is by UID (RFC 3501 §6.4.8) or the client resynchronises (RFC 7162 §3.2.4).
+    pub(crate) fn new(items: Items, with_uid: bool) -> Self {
+        let Items { mut list, sets_seen } = items;
+        if with_uid && !list.contains(&Item::Uid) {
+            list.insert(0, Item::Uid);
         }
-        let mut items = if by_uid { vec![Item::Uid] } else { Vec::new() };
-        for name in &names {
-            let item = Item::new(name)?;
-            if !items.contains(&item) {
-                items.push(item);
-            }
-        }
-        let sets_seen = names.iter().any(|name| {
-            matches!(name, MessageDataItemName::Rfc822 | MessageDataItemName::Rfc822Text | MessageDataItemName::BodyExt { peek: false, .. })
-        });
-        Ok(Self { items, sets_seen, flags_of: UidSet::default() })
+        Self::of(list, sets_seen)
+    }
+
+    fn of(items: Vec<Item>, sets_seen: bool) -> Self {
+        let need = items.iter().map(Item::need).max().unwrap_or(Need::Entry);
+        Self { items, sets_seen, need, flags_of: UidSet::default(), modseq_of: false }
     }
 
     /// What a client that was away is told of each message that changed (RFC 7162 §3.2.5.2).
-    pub fn changes() -> Self {
-        Self { items: vec![Item::Uid, Item::Flags, Item::ModSeq], sets_seen: false, flags_of: UidSet::default() }
+    pub(crate) fn changes() -> Self {
+        Self::of(vec![Item::Uid, Item::Flags, Item::ModSeq], false)
     }
 
     /// Does any item set `\Seen`?
-    pub fn sets_seen(&self) -> bool {
+    pub(crate) fn sets_seen(&self) -> bool {
         self.sets_seen
     }
 
-    /// Writes FLAGS of these messages, too.
+    /// Is the mod-sequence asked for?
+    pub(crate) fn tells_modseq(&self) -> bool {
+        self.items.contains(&Item::ModSeq)
+    }
+
+    /// RFC 7162 §3.1.4.1: CHANGEDSINCE asks for the mod-sequence, too.
     #[must_use]
-    pub fn with_flags_of(mut self, uids: UidSet) -> Self {
-        self.flags_of = uids;
+    pub(crate) fn with_modseq(mut self) -> Self {
+        if !self.tells_modseq() {
+            self.items.push(Item::ModSeq);
+        }
         self
+    }
+
+    /// Writes FLAGS of these messages, too; to who knows mod-sequences also that (RFC 7162 §3.1).
+    #[must_use]
+    pub(crate) fn with_flags_of(self, uids: UidSet, modseq: bool) -> Self {
+        Self { flags_of: uids, modseq_of: modseq, ..self }
     }
 
     /// Is more to be known than the entry?
     pub fn needs_summary(&self) -> bool {
-        self.items.iter().any(|item| match item {
-            Item::Uid | Item::Flags | Item::InternalDate | Item::Size | Item::ModSeq => false,
-            Item::Envelope | Item::Body | Item::Structure => true,
-            Item::Section(wanted) => !wanted.section.is_whole(),
-        })
+        self.need == Need::Summary
     }
 
     /// Is anything but the entry to be looked up: a summary, or octets of the message?
     pub fn needs_messages(&self) -> bool {
-        self.needs_summary() || self.items.iter().any(|item| matches!(item, Item::Section(_)))
+        self.need > Need::Entry
+    }
+
+    /// Is a preview to be made, if the summary has none (RFC 8970 §3.1)?
+    pub fn wants_preview(&self) -> bool {
+        self.items.contains(&Item::Preview { lazy: false })
     }
 
     /// The headers that must be read from this message, none twice, [`HEADERS_READ_BYTES_MAX`] octets together at most;
@@ -151,8 +152,17 @@ impl Plan {
     pub fn headers(&self, summary: &Summary<'_>) -> Result<Vec<Header>, RecordError> {
         let parts = self.parts(summary)?;
         let (mut headers, mut left): (Vec<Header>, u64) = (Vec::new(), HEADERS_READ_BYTES_MAX);
-        for section in self.sections() {
-            let Some(Octets::Fields(_, range)) = section.find(summary, parts.as_ref())? else { continue };
+        for item in &self.items {
+            let range = match item {
+                Item::Stored(stored) => match stored.section.find(summary, parts.as_ref())? {
+                    Some(Octets::Fields(_, range)) => range,
+                    _ => continue,
+                },
+                _ => match item.decodes().and_then(|numbers| parts.as_ref()?.find(numbers)) {
+                    Some(node) => node.header.clone(),
+                    None => continue,
+                },
+            };
             let is_kept = range.start == 0 && summary.header()?.is_some();
             if is_kept || range.is_empty() || left == 0 || headers.iter().any(|header| header.range.start == range.start) {
                 continue;
@@ -162,6 +172,27 @@ impl Plan {
             headers.push(Header { range: range.start..end, bytes: Vec::new() });
         }
         Ok(headers)
+    }
+
+    /// What must be decoded of this message, and measured before it is written; mostly nothing.
+    pub fn decodings(&self, message: &Message<'_>) -> Result<Result<Vec<Decoding>, UnknownEncoding>, RecordError> {
+        let mut decodings = Vec::new();
+        let Some(summary) = message.summary.filter(|_| self.items.iter().any(|item| item.decodes().is_some())) else {
+            return Ok(Ok(decodings));
+        };
+        let parts = self.parts(summary)?;
+        for item in &self.items {
+            let (numbers, partial) = match item {
+                Item::Binary(Binary { numbers, partial }) => (numbers, *partial),
+                Item::BinarySize(numbers) => (numbers, None),
+                _ => continue,
+            };
+            match message.decoding(summary, parts.as_ref(), numbers, partial)? {
+                Ok(decoding) => decodings.extend(decoding.filter(|_| !decodings.iter().any(|known| known.is_of(numbers, partial)))),
+                Err(unknown) => return Ok(Err(unknown)),
+            }
+        }
+        Ok(Ok(decodings))
     }
 
     /// RFC 3501 §7.4.2: writes one FETCH response, or nothing at all if the summary is missing or broken.
@@ -179,8 +210,10 @@ impl Plan {
         out.bytes.extend_from_slice(b"* ");
         number(&mut out.bytes, message.number as u64);
         out.bytes.extend_from_slice(b" FETCH (");
-        let with_flags = self.flags_of.contains(message.entry.uid) && !self.items.contains(&Item::Flags);
-        for (place, item) in self.items.iter().chain(with_flags.then_some(&Item::Flags)).enumerate() {
+        let flagged = self.flags_of.contains(message.entry.uid);
+        let more = [(&Item::Flags, flagged), (&Item::ModSeq, flagged && self.modseq_of)];
+        let more = more.into_iter().filter(|(item, wanted)| *wanted && !self.items.contains(item)).map(|(item, _)| item);
+        for (place, item) in self.items.iter().chain(more).enumerate() {
             if place > 0 {
                 out.bytes.push(b' ');
             }
@@ -190,111 +223,38 @@ impl Plan {
         Ok(())
     }
 
-    fn sections(&self) -> impl Iterator<Item = &Section> {
-        self.items.iter().filter_map(|item| if let Item::Section(wanted) = item { Some(&wanted.section) } else { None })
-    }
-
     fn parts(&self, summary: &Summary<'_>) -> Result<Option<Parts>, RecordError> {
-        self.sections().any(Section::needs_parts).then(|| summary.parts()).transpose()
+        self.items.iter().any(Item::needs_parts).then(|| summary.parts()).transpose()
     }
 }
 
-impl Item {
-    fn new(name: &MessageDataItemName<'_>) -> Result<Self, Fault> {
-        let named = |name: &[u8], section| Self::Section(Wanted { name: name.to_vec(), section, partial: None });
-        Ok(match name {
-            MessageDataItemName::Uid => Self::Uid,
-            MessageDataItemName::Flags => Self::Flags,
-            MessageDataItemName::InternalDate => Self::InternalDate,
-            MessageDataItemName::Rfc822Size => Self::Size,
-            MessageDataItemName::Envelope => Self::Envelope,
-            MessageDataItemName::Body => Self::Body,
-            MessageDataItemName::BodyStructure => Self::Structure,
-            MessageDataItemName::Rfc822 => named(b"RFC822", Section::WHOLE),
-            MessageDataItemName::Rfc822Header => named(b"RFC822.HEADER", Section::HEADER),
-            MessageDataItemName::Rfc822Text => named(b"RFC822.TEXT", Section::TEXT),
-            MessageDataItemName::BodyExt { section, partial, .. } => {
-                let section = Section::new(section.as_ref());
-                let mut name = b"BODY".to_vec();
-                section.print(&mut name);
-                // RFC 3501 §7.4.2: the response names the origin alone.
-                name.extend(partial.map(|(origin, _)| format!("<{origin}>")).unwrap_or_default().bytes());
-                Self::Section(Wanted { name, section, partial: partial.map(|(origin, count)| (origin, count.get())) })
-            }
-            MessageDataItemName::Binary { .. } | MessageDataItemName::BinarySize { .. } => {
-                return Err(Fault("BINARY is not offered; fetch BODY[...] and decode it"));
-            }
-            MessageDataItemName::ModSeq => Self::ModSeq,
-        })
+impl Message<'_> {
+    /// The header that lies there, as far as it is at hand.
+    fn header<'s>(&'s self, summary: &Summary<'s>, range: &Range<u64>) -> Result<&'s [u8], RecordError> {
+        let kept = if range.start == 0 { summary.header()? } else { None };
+        let read = || self.headers.iter().find(|header| header.range.start == range.start).map(|header| header.bytes.as_slice());
+        Ok(kept.or_else(read).unwrap_or_default())
     }
 
-    fn write(&self, message: &Message<'_>, parts: Option<&Parts>, out: &mut Output) -> Result<(), RecordError> {
-        // No summary at all reads as one without fields.
-        let summary = || message.summary.ok_or(RecordError::Missing(0));
-        match self {
-            Self::Uid => {
-                out.bytes.extend_from_slice(b"UID ");
-                number(&mut out.bytes, message.entry.uid.into());
-            }
-            Self::Flags => {
-                out.bytes.extend_from_slice(b"FLAGS ");
-                flag_list(&mut out.bytes, message.entry.flags, message.keywords, message.recent);
-            }
-            Self::InternalDate => {
-                out.bytes.extend_from_slice(b"INTERNALDATE ");
-                date_time(&mut out.bytes, message.entry.received);
-            }
-            Self::Size => {
-                out.bytes.extend_from_slice(b"RFC822.SIZE ");
-                number(&mut out.bytes, message.entry.size.into());
-            }
-            Self::ModSeq => out.bytes.extend_from_slice(format!("MODSEQ ({})", message.entry.modseq).as_bytes()),
-            Self::Envelope => out.copy(b"ENVELOPE ", summary()?.envelope()?),
-            Self::Body => out.copy(b"BODY ", summary()?.body()?),
-            Self::Structure => out.copy(b"BODYSTRUCTURE ", summary()?.structure()?),
-            Self::Section(wanted) => {
-                out.copy(&wanted.name, b" ");
-                if wanted.section.is_whole() {
-                    out.body(message.entry.message, cut(0..message.entry.size.into(), wanted.partial));
-                } else {
-                    wanted.write(message, summary()?, parts, out)?;
-                }
-            }
+    /// How the part with these numbers is decoded; none if there is no such part.
+    fn decoding(
+        &self,
+        summary: &Summary<'_>,
+        parts: Option<&Parts>,
+        numbers: &[u32],
+        partial: Option<Partial>,
+    ) -> Result<Result<Option<Decoding>, UnknownEncoding>, RecordError> {
+        if numbers.is_empty() {
+            let whole = Decoding::new(Vec::new(), partial, 0..self.entry.size.into(), Form::default());
+            return Ok(Ok(Some(whole)));
         }
-        Ok(())
+        let Some(node) = parts.and_then(|parts| parts.find(numbers)) else { return Ok(Ok(None)) };
+        let form = match node.kind {
+            Kind::Leaf => Form::of(self.header(summary, &node.header)?),
+            Kind::Multipart | Kind::Message => Ok(Form::default()),
+        };
+        Ok(form.map(|form| Some(Decoding::new(numbers.to_vec(), partial, node.body.clone(), form))))
     }
-}
-
-impl Wanted {
-    fn write(&self, message: &Message<'_>, summary: &Summary<'_>, parts: Option<&Parts>, out: &mut Output) -> Result<(), RecordError> {
-        match self.section.find(summary, parts)? {
-            None => out.bytes.extend_from_slice(b"NIL"),
-            Some(Octets::Body(range)) => {
-                let range = cut(range, self.partial);
-                let kept = summary.header()?.and_then(|header| slice(header, &range));
-                match kept {
-                    Some(header) => literal(&mut out.bytes, header),
-                    None => out.body(message.entry.message, range),
-                }
-            }
-            Some(Octets::Fields(fields, range)) => {
-                let kept = if range.start == 0 { summary.header()? } else { None };
-                let read = message.headers.iter().find(|header| header.range.start == range.start);
-                let block = kept.or_else(|| read.map(|header| header.bytes.as_slice())).unwrap_or_default();
-                let picked = fields.pick(block);
-                // RFC 3501 §6.4.5: a part of it is counted after the picking.
-                literal(&mut out.bytes, slice(&picked, &cut(0..picked.len() as u64, self.partial)).unwrap_or_default());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Those octets of the range that a client wants; an empty range at its end if they begin behind it.
-fn cut(range: Range<u64>, partial: Option<(u32, u32)>) -> Range<u64> {
-    let Some((origin, count)) = partial else { return range };
-    let start = range.start.saturating_add(origin.into()).min(range.end);
-    start..start.saturating_add(count.into()).min(range.end)
 }
 
 fn slice<'a>(bytes: &'a [u8], range: &Range<u64>) -> Option<&'a [u8]> {

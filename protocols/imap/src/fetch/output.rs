@@ -1,5 +1,6 @@
 //! What FETCH writes: bytes, and places at which octets of stored messages belong.
 
+use super::binary::Decoding;
 use crate::write::{literal_start, replace_nul};
 use std::ops::Range;
 use stoa_mailbox::MessageId;
@@ -15,8 +16,13 @@ pub struct Output {
 struct Body {
     /// After so many of `bytes`.
     at: usize,
-    message: MessageId,
-    range: Range<u64>,
+    octets: Octets,
+}
+
+#[derive(Debug)]
+enum Octets {
+    Stored(MessageId, Range<u64>),
+    Decoded(Decoding),
 }
 
 /// What to send next.
@@ -32,6 +38,8 @@ pub enum Piece<'a> {
         /// Octets from its start.
         range: Range<u64>,
     },
+    /// What a second pass gives, as it is: NUL was counted with.
+    Decoded(&'a Decoding),
 }
 
 /// Makes octets of a message such as IMAP can carry: NUL, which no literal may have, becomes 0x80 (as with Dovecot).
@@ -57,7 +65,10 @@ impl Output {
         starts.zip(bodies).flat_map(|(start, body)| {
             let end = body.map_or(self.bytes.len(), |body| body.at);
             let bytes = self.bytes.get(start..end).filter(|bytes| !bytes.is_empty()).map(Piece::Bytes);
-            let body = body.map(|body| Piece::Body { message: body.message, range: body.range.clone() });
+            let body = body.map(|body| match &body.octets {
+                Octets::Stored(message, range) => Piece::Body { message: *message, range: range.clone() },
+                Octets::Decoded(decoding) => Piece::Decoded(decoding),
+            });
             bytes.into_iter().chain(body)
         })
     }
@@ -79,14 +90,33 @@ impl Output {
             return self.bytes.extend_from_slice(b"\"\"");
         }
         literal_start(&mut self.bytes, range.end - range.start);
-        self.bodies.push(Body { at: self.bytes.len(), message, range });
+        self.bodies.push(Body { at: self.bytes.len(), octets: Octets::Stored(message, range) });
     }
 
-    pub(super) fn mark(&self) -> (usize, usize) {
+    /// RFC 3516 §4.3: a string, unless there is NUL in it, so that a client learns of NUL without looking.
+    pub(super) fn decoded(&mut self, decoding: &Decoding) {
+        if decoding.len() == 0 {
+            return self.bytes.extend_from_slice(b"\"\"");
+        }
+        if decoding.has_nul() {
+            self.bytes.push(b'~');
+        }
+        literal_start(&mut self.bytes, decoding.len());
+        self.bodies.push(Body { at: self.bytes.len(), octets: Octets::Decoded(decoding.clone()) });
+    }
+
+    /// Do octets of messages belong between its bytes?
+    pub fn has_bodies(&self) -> bool {
+        !self.bodies.is_empty()
+    }
+
+    /// How much was written, for [`Output::back_to`].
+    pub fn mark(&self) -> (usize, usize) {
         (self.bytes.len(), self.bodies.len())
     }
 
-    pub(super) fn back_to(&mut self, (bytes, bodies): (usize, usize)) {
+    /// Forgets what was written since.
+    pub fn back_to(&mut self, (bytes, bodies): (usize, usize)) {
         self.bytes.truncate(bytes);
         self.bodies.truncate(bodies);
     }

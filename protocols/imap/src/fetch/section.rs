@@ -6,8 +6,6 @@
 use crate::parts::{Node, Parts};
 use crate::summary::Summary;
 use crate::write::quoted;
-use imap_types::core::AString;
-use imap_types::fetch::{Part, Section as Asked};
 use std::ops::Range;
 use stoa_mime::header::fields;
 use stoa_record::RecordError;
@@ -16,12 +14,12 @@ use stoa_record::RecordError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Section {
     /// Empty for the message itself.
-    numbers: Vec<u32>,
-    what: What,
+    pub(super) numbers: Vec<u32>,
+    pub(super) what: What,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     /// The message, or the body of a part.
     All,
     Header,
@@ -34,6 +32,8 @@ enum What {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fields {
     names: Vec<Vec<u8>>,
+    /// In lower case, by length and letters.
+    sorted: Vec<Vec<u8>>,
     /// All but these.
     not: bool,
 }
@@ -52,18 +52,9 @@ impl Section {
     pub(super) const HEADER: Self = Self { numbers: Vec::new(), what: What::Header };
     pub(super) const TEXT: Self = Self { numbers: Vec::new(), what: What::Text };
 
-    pub(super) fn new(asked: Option<&Asked<'_>>) -> Self {
-        let (part, what) = match asked {
-            None => (None, What::All),
-            Some(Asked::Part(part)) => (Some(part), What::All),
-            Some(Asked::Header(part)) => (part.as_ref(), What::Header),
-            Some(Asked::Text(part)) => (part.as_ref(), What::Text),
-            Some(Asked::Mime(part)) => (Some(part), What::Mime),
-            Some(Asked::HeaderFields(part, names)) => (part.as_ref(), What::Fields(Fields::new(names.as_ref(), false))),
-            Some(Asked::HeaderFieldsNot(part, names)) => (part.as_ref(), What::Fields(Fields::new(names.as_ref(), true))),
-        };
-        let numbers = part.map_or_else(Vec::new, |Part(numbers)| numbers.as_ref().iter().map(|number| number.get()).collect());
-        Self { numbers, what }
+    /// The part with these numbers.
+    pub(super) fn part(numbers: Vec<u32>) -> Self {
+        Self { numbers, what: What::All }
     }
 
     /// section = "[" [section-spec] "]"; names of fields are written as they were asked for.
@@ -123,8 +114,20 @@ impl Section {
 }
 
 impl Fields {
-    fn new(names: &[AString<'_>], not: bool) -> Self {
-        Self { names: names.iter().map(|name| name.as_ref().to_vec()).collect(), not }
+    /// Named as a client wrote them.
+    pub(super) fn new(names: Vec<Vec<u8>>, not: bool) -> Self {
+        let mut sorted: Vec<Vec<u8>> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        sorted.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+        Self { names, sorted, not }
+    }
+
+    /// Some clients name dozens, and a header may have thousands.
+    fn has(&self, name: &[u8]) -> bool {
+        let order = |known: &Vec<u8>| {
+            let letters = || known.iter().copied().cmp(name.iter().map(u8::to_ascii_lowercase));
+            known.len().cmp(&name.len()).then_with(letters)
+        };
+        self.sorted.binary_search_by(order).is_ok()
     }
 
     /// "HEADER.FIELDS" [".NOT"] SP "(" astring *(SP astring) ")"
@@ -143,8 +146,7 @@ impl Fields {
     pub(super) fn pick(&self, block: &[u8]) -> Vec<u8> {
         let mut picked = Vec::new();
         for field in fields(block) {
-            let named = self.names.iter().any(|name| field.name.eq_ignore_ascii_case(name));
-            if named == self.not {
+            if self.has(field.name) == self.not {
                 continue;
             }
             picked.extend_from_slice(block.get(field.range).unwrap_or_default());

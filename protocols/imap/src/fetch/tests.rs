@@ -1,11 +1,11 @@
 //! Whole responses, read back by the codec.
 
 use super::*;
+use crate::grammar::Cursor;
 use crate::summary::{HEADER_BYTES_MAX, summarise};
+use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder;
-use imap_codec::{CommandCodec, ResponseCodec};
 use imap_types::body::{BodyStructure, SpecificFields};
-use imap_types::command::CommandBody;
 use imap_types::core::NString;
 use imap_types::fetch::MessageDataItem;
 use imap_types::response::{Data, Response};
@@ -19,13 +19,12 @@ fn scanned(message: &[u8]) -> stoa_mime::Scanned {
     scanner.finish()
 }
 
-fn asked(items: &str) -> MacroOrMessageDataItemNames<'static> {
-    use imap_types::ToStatic;
-    let line = format!("a FETCH 1 {items}\r\n");
-    match CommandCodec::new().decode(line.as_bytes()).unwrap_or_else(|_| panic!("{items}")).1.body {
-        CommandBody::Fetch { macro_or_item_names, .. } => macro_or_item_names.to_static(),
-        other => panic!("{other:?}"),
-    }
+fn asked(items: &str) -> Items {
+    grammar::items(&mut Cursor::new(items.as_bytes())).unwrap_or_else(|fault| panic!("{items}: {fault:?}"))
+}
+
+fn plan(items: &str, by_uid: bool) -> Plan {
+    Plan::new(asked(items), by_uid)
 }
 
 fn entry(size: usize) -> Entry {
@@ -48,9 +47,24 @@ fn respond(message: &[u8], plan: &Plan) -> Vec<u8> {
     let mut headers = plan.headers(&summary).unwrap();
     headers.iter_mut().for_each(|header| header.bytes = at(&header.range));
     let entry = entry(message.len());
-    let message = Message { number: 3, entry: &entry, keywords: &[], recent: false, summary: Some(&summary), headers: &headers };
+    let mut facts = Message {
+        number: 3,
+        entry: &entry,
+        holder: 9,
+        keywords: &[],
+        recent: false,
+        summary: Some(&summary),
+        headers: &headers,
+        decodings: &[],
+    };
+    let mut decodings = plan.decodings(&facts).unwrap().unwrap();
+    for decoding in &mut decodings {
+        let all = passed(decoding, message);
+        decoding.note(&all);
+    }
+    facts.decodings = &decodings;
     let mut out = Output::default();
-    plan.write(&message, &mut out).unwrap();
+    plan.write(&facts, &mut out).unwrap();
     let mut wire = Vec::new();
     for piece in out.pieces() {
         match piece {
@@ -61,13 +75,23 @@ fn respond(message: &[u8], plan: &Plan) -> Vec<u8> {
                 fit_for_wire(&mut chunk);
                 wire.extend(chunk);
             }
+            Piece::Decoded(decoding) => wire.extend(passed(decoding, message)),
         }
     }
     wire
 }
 
+/// One pass, octet by octet.
+fn passed(decoding: &Decoding, message: &[u8]) -> Vec<u8> {
+    let (range, mut pass) = (decoding.range(), decoding.pass());
+    let stored = message[range.start as usize..range.end as usize].chunks(1);
+    let mut out: Vec<u8> = stored.flat_map(|octet| pass.feed(octet)).collect();
+    out.extend(pass.finish());
+    out
+}
+
 fn fetched(message: &[u8], items: &str) -> Vec<u8> {
-    respond(message, &Plan::new(asked(items), false).unwrap())
+    respond(message, &plan(items, false))
 }
 
 fn read(wire: &[u8]) -> Vec<MessageDataItem<'_>> {
@@ -82,14 +106,7 @@ fn section(message: &[u8], items: &str) -> Option<String> {
     let wire = fetched(message, items);
     let text = |data: &NString<'_>| data.0.as_ref().map(|text| String::from_utf8_lossy(text.as_ref()).into_owned());
     match &read(&wire)[..] {
-        [MessageDataItem::BodyExt { data, section, origin }] => {
-            // What comes back is called as it was asked for.
-            let asked = asked(items);
-            let MacroOrMessageDataItemNames::MessageDataItemNames(names) = &asked else { panic!("{items}") };
-            let [MessageDataItemName::BodyExt { section: wanted, partial, .. }] = &names[..] else { panic!("{items}") };
-            assert_eq!((section, *origin), (wanted, partial.map(|(origin, _)| origin)), "{items}");
-            text(data)
-        }
+        [MessageDataItem::BodyExt { data, .. }] => text(data),
         [MessageDataItem::Rfc822(data) | MessageDataItem::Rfc822Header(data) | MessageDataItem::Rfc822Text(data)] => text(data),
         other => panic!("{items}: {other:?}"),
     }
@@ -231,7 +248,7 @@ fn a_header_that_is_not_kept_is_asked_for() {
     // However long it is, what is read is bounded, and no header is read twice.
     let message = format!("{}Subject: lost\r\n\r\nbody", long.repeat(400));
     let bytes = summarise(&scanned(message.as_bytes()));
-    let plan = Plan::new(asked("(BODY[HEADER.FIELDS (Subject)] BODY[HEADER.FIELDS (To)])"), false).unwrap();
+    let plan = plan("(BODY[HEADER.FIELDS (Subject)] BODY[HEADER.FIELDS (To)])", false);
     let headers = plan.headers(&Summary::read(&bytes).unwrap()).unwrap();
     assert_eq!(headers, [Header { range: 0..HEADERS_READ_BYTES_MAX, bytes: Vec::new() }]);
     assert_eq!(section(message.as_bytes(), "BODY[HEADER.FIELDS (Subject)]").as_deref(), Some("\r\n"));
@@ -254,7 +271,7 @@ fn whole_responses() {
         ("BODY[HEADER.FIELDS (\"fr om\" from)]", false, "BODY[HEADER.FIELDS (\"fr om\" from)] {13}\r\nFrom: a@b\r\n\r\n".to_owned()),
     ];
     for (items, by_uid, want) in table {
-        let wire = respond(message, &Plan::new(asked(items), by_uid).unwrap());
+        let wire = respond(message, &plan(items, by_uid));
         assert_eq!(String::from_utf8(wire.clone()).unwrap(), format!("* 3 FETCH ({want})\r\n"));
         read(&wire);
     }
@@ -262,7 +279,7 @@ fn whole_responses() {
 
 #[test]
 fn plans() {
-    let plan = |items: &str| Plan::new(asked(items), false).unwrap();
+    let plan = |items: &str| plan(items, false);
     for (items, sets_seen, needs_summary) in [
         ("FAST", false, false),
         ("FULL", false, true),
@@ -277,22 +294,20 @@ fn plans() {
     ] {
         assert_eq!((plan(items).sets_seen(), plan(items).needs_summary()), (sets_seen, needs_summary), "{items}");
     }
-    for items in ["BINARY[1]", "BINARY.PEEK[1]<0.5>", "BINARY.SIZE[1]"] {
-        assert!(Plan::new(asked(items), false).unwrap_err().0.contains("not offered"), "{items}");
-    }
-    assert!(Plan::new(asked(&format!("({})", vec!["UID"; ITEMS_MAX + 1].join(" "))), false).is_err());
-    let wire = respond(b"\r\n", &plan("UID").with_flags_of([7].into_iter().collect()));
+    let wire = respond(b"\r\n", &plan("UID").with_flags_of([7].into_iter().collect(), false));
     assert_eq!(wire, b"* 3 FETCH (UID 7 FLAGS (\\Seen))\r\n");
-    let wire = respond(b"\r\n", &plan("UID").with_flags_of([8].into_iter().collect()));
+    let wire = respond(b"\r\n", &plan("FLAGS").with_flags_of([7].into_iter().collect(), true));
+    assert_eq!(wire, b"* 3 FETCH (FLAGS (\\Seen) MODSEQ (1))\r\n");
+    let wire = respond(b"\r\n", &plan("UID").with_flags_of([8].into_iter().collect(), true));
     assert_eq!(wire, b"* 3 FETCH (UID 7)\r\n");
 }
 
 #[test]
 fn nothing_is_written_of_a_message_without_its_summary() {
     let (entry, mut out) = (Entry { flags: Flags::NONE, ..entry(10) }, Output::default());
-    let message = Message { number: 1, entry: &entry, keywords: &[], recent: true, summary: None, headers: &[] };
-    Plan::new(asked("(UID FLAGS)"), false).unwrap().write(&message, &mut out).unwrap();
-    assert!(Plan::new(asked("(BODY[] ENVELOPE)"), false).unwrap().write(&message, &mut out).is_err());
+    let message = Message { number: 1, entry: &entry, holder: 9, keywords: &[], recent: true, summary: None, headers: &[], decodings: &[] };
+    plan("(UID FLAGS)", false).write(&message, &mut out).unwrap();
+    assert!(plan("(BODY[] ENVELOPE)", false).write(&message, &mut out).is_err());
     assert_eq!(out.pieces().collect::<Vec<_>>(), [Piece::Bytes(b"* 1 FETCH (UID 7 FLAGS (\\Recent))\r\n")]);
     out.clear();
     assert!(out.is_empty() && out.pieces().next().is_none());
@@ -482,10 +497,13 @@ proptest! {
         let damaged = [&good[..cut.min(good.len())], &bytes].concat();
         for bytes in [bytes, damaged] {
             let Ok(summary) = Summary::read(&bytes) else { continue };
-            let plan = Plan::new(asked("(ENVELOPE BODY BODY[4.2.HEADER.FIELDS (To)] BODY[TEXT])"), false).unwrap();
+            let plan = plan("(ENVELOPE BODY BODY[4.2.HEADER.FIELDS (To)] BODY[TEXT] BINARY[1] THREADID PREVIEW)", false);
             let headers = plan.headers(&summary).unwrap_or_default();
             let (entry, mut out) = (entry(10), Output::default());
-            let message = Message { number: 1, entry: &entry, keywords: &[], recent: true, summary: Some(&summary), headers: &headers };
+            let mut message =
+                Message { number: 1, entry: &entry, holder: 9, keywords: &[], recent: true, summary: Some(&summary), headers: &headers, decodings: &[] };
+            let decodings = plan.decodings(&message).unwrap_or(Ok(Vec::new())).unwrap();
+            message.decodings = &decodings;
             prop_assert!(plan.write(&message, &mut out).is_ok() || out.is_empty());
         }
     }

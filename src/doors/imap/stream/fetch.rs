@@ -1,13 +1,17 @@
 //! FETCH: one message after the other, its parts as they are read.
+//!
+//! What the mailbox's entry tells costs no look-up, and no body is opened unless octets of it are wanted.
 
-use super::{Reader, failed};
-use crate::net::Outbox;
-use crate::store::{BodyReader, Message};
+use super::{PAGE_MESSAGES, Reader, failed};
+use crate::delivery::summarize;
+use crate::net::{OUTBOX_BYTES_MAX, Outbox};
+use crate::store::{BodyReader, Message, StoreError};
+use bytes::Bytes;
 use std::io;
 use std::ops::Range;
 use stoa_imap::Summary;
-use stoa_imap::fetch::{self, Header, Output, Piece, Plan, fit_for_wire};
-use stoa_mailbox::{Entry, Numbering, Uid};
+use stoa_imap::fetch::{self, Decoding, Header, Output, Pass, Piece, Plan, fit_for_wire};
+use stoa_mailbox::{Entry, Numbering, Uid, UidSet};
 
 /// What is fetched, and for whom.
 pub(super) struct Fetch<'a> {
@@ -17,68 +21,205 @@ pub(super) struct Fetch<'a> {
     pub recent_from: Uid,
 }
 
+/// Was everything written?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    All,
+    /// Messages were left out, since nobody here takes off the encoding of a part of theirs.
+    NotDecoded,
+}
+
+/// A message, and its body once something of it is wanted.
+struct Opened<'a> {
+    reader: Reader<'a>,
+    message: &'a Message,
+    body: Option<BodyReader>,
+}
+
 impl Fetch<'_> {
     /// Writes of each of these messages what is planned.
-    pub async fn write(&self, page: &[Entry], out: &mut Outbox) -> io::Result<()> {
-        let messages = if self.plan.needs_messages() { self.reader.messages(page).await? } else { vec![None; page.len()] };
-        let mut output = Output::default();
-        for (entry, message) in page.iter().zip(messages) {
-            let body = match &message {
-                Some(message) => self.reader.body(message).await?,
-                None if self.plan.needs_messages() => continue,
-                None => None,
-            };
-            if message.is_some() && body.is_none() {
+    pub async fn write(&self, uids: &UidSet, out: &mut Outbox) -> io::Result<Written> {
+        let (mut output, mut written) = (Output::default(), Written::All);
+        let mut entries = self.numbering.numbered(uids);
+        loop {
+            let page: Vec<(usize, &Entry)> =
+                entries.by_ref().take(if self.plan.needs_messages() { PAGE_MESSAGES } else { PAGE_ENTRIES }).collect();
+            if page.is_empty() {
+                break;
+            }
+            if !self.plan.needs_messages() {
+                page.iter()
+                    .try_for_each(|(number, entry)| self.plan.write(&self.facts(*number, entry), &mut output))
+                    .map_err(io::Error::other)?;
+                send(&mut output, out).await?;
                 continue;
             }
-            self.write_one(entry, message.as_ref(), body.as_ref(), &mut output).await?;
-            for piece in output.pieces() {
-                match (piece, &body) {
-                    (Piece::Bytes(bytes), _) => out.send(bytes).await?,
-                    (Piece::Body { range, .. }, Some(body)) => copy(body, range, out).await?,
-                    (Piece::Body { .. }, None) => return Err(io::Error::other("a body was promised and is not there")),
+            let ids: Vec<Entry> = page.iter().map(|(_, entry)| **entry).collect();
+            for ((number, entry), message) in page.into_iter().zip(self.reader.messages(&ids).await?) {
+                let Some(message) = message else { continue };
+                let mut opened = Opened { reader: self.reader, message: &message, body: None };
+                if self.write_one(self.facts(number, entry), &mut opened, &mut output).await? == Written::NotDecoded {
+                    written = Written::NotDecoded;
+                }
+                if output.has_bodies() {
+                    opened.send(&mut output, out).await?;
+                } else if output.len() >= OUTBOX_BYTES_MAX {
+                    send(&mut output, out).await?;
                 }
             }
-            output.clear();
         }
-        Ok(())
+        send(&mut output, out).await?;
+        Ok(written)
     }
 
-    async fn write_one(&self, entry: &Entry, message: Option<&Message>, body: Option<&BodyReader>, output: &mut Output) -> io::Result<()> {
-        let Some(number) = self.numbering.number(entry.uid) else { return Ok(()) };
-        let summary = message.map(|message| Summary::read(&message.summary)).transpose().map_err(io::Error::other)?;
-        let mut headers: Vec<Header> = match &summary {
-            Some(summary) => self.plan.headers(summary).map_err(io::Error::other)?,
-            None => Vec::new(),
-        };
-        for header in &mut headers {
-            if let Some(body) = body {
-                header.bytes = body.read_all(header.range.clone()).await.map_err(failed)?;
-            }
-        }
-        let facts = fetch::Message {
+    fn facts<'f>(&'f self, number: usize, entry: &'f Entry) -> fetch::Message<'f> {
+        fetch::Message {
             number,
             entry,
+            holder: self.reader.holder.0,
             keywords: &self.numbering.view().keywords,
             recent: entry.uid >= self.recent_from,
-            summary: summary.as_ref(),
-            headers: &headers,
-        };
-        self.plan.write(&facts, output).map_err(io::Error::other)
+            summary: None,
+            headers: &[],
+            decodings: &[],
+        }
     }
+
+    /// Writes the message, but of its octets only where they belong. One that was removed meanwhile is left out.
+    async fn write_one(&self, facts: fetch::Message<'_>, opened: &mut Opened<'_>, output: &mut Output) -> io::Result<Written> {
+        let before = output.mark();
+        let written = match self.try_write(facts, opened, output).await {
+            Err(error) if is_gone(&error) => Ok(Written::All),
+            other => return other,
+        };
+        output.back_to(before);
+        written
+    }
+
+    async fn try_write(&self, facts: fetch::Message<'_>, opened: &mut Opened<'_>, output: &mut Output) -> io::Result<Written> {
+        let made = self.with_preview(opened).await?;
+        let summary = Summary::read(made.as_ref().unwrap_or(&opened.message.summary)).map_err(io::Error::other)?;
+        let mut headers: Vec<Header> = self.plan.headers(&summary).map_err(io::Error::other)?;
+        for header in &mut headers {
+            header.bytes = opened.body().await?.read_all(header.range.clone()).await.map_err(failed)?;
+        }
+        let facts = fetch::Message { summary: Some(&summary), headers: &headers, ..facts };
+        let Ok(mut decodings) = self.plan.decodings(&facts).map_err(io::Error::other)? else { return Ok(Written::NotDecoded) };
+        for decoding in &mut decodings {
+            let mut decoded = Decoded::new(opened.body().await?, decoding);
+            while let Some(some) = decoded.next().await? {
+                decoding.note(&some);
+            }
+        }
+        self.plan.write(&fetch::Message { decodings: &decodings, ..facts }, output).map_err(io::Error::other)?;
+        if output.has_bodies() {
+            opened.body().await?;
+        }
+        Ok(Written::All)
+    }
+
+    /// RFC 8970 §3.1: a summary with a preview, where one is wanted and the stored summary is older than previews.
+    async fn with_preview(&self, opened: &mut Opened<'_>) -> io::Result<Option<Bytes>> {
+        if !self.plan.wants_preview() {
+            return Ok(None);
+        }
+        let stored = Summary::read(&opened.message.summary).map_err(io::Error::other)?;
+        match stored.preview().map_err(io::Error::other)? {
+            Some(_) => Ok(None),
+            None => Ok(Some(summarize(opened.body().await?).await.map_err(failed)?)),
+        }
+    }
+}
+
+/// Entries that are written before others get their turn.
+const PAGE_ENTRIES: usize = 1_024;
+
+async fn send(output: &mut Output, out: &mut Outbox) -> io::Result<()> {
+    for piece in output.pieces() {
+        let Piece::Bytes(bytes) = piece else { return Err(io::Error::other("a body was promised and is not there")) };
+        out.send(bytes).await?;
+    }
+    output.clear();
+    Ok(())
+}
+
+impl Opened<'_> {
+    async fn body(&mut self) -> io::Result<&BodyReader> {
+        if self.body.is_none() {
+            self.body = Some(self.reader.open(self.message).await.map_err(failed)?);
+        }
+        self.body.as_ref().ok_or_else(|| io::Error::other("a body was opened and is not there"))
+    }
+
+    /// Sends what was written, with the octets of this message.
+    async fn send(&mut self, output: &mut Output, out: &mut Outbox) -> io::Result<()> {
+        for piece in output.pieces() {
+            match piece {
+                Piece::Bytes(bytes) => out.send(bytes).await?,
+                Piece::Body { range, .. } => copy(self.body().await?, range, out).await?,
+                Piece::Decoded(decoding) => {
+                    let mut decoded = Decoded::new(self.body().await?, decoding);
+                    while let Some(some) = decoded.next().await? {
+                        out.send(&some).await?;
+                    }
+                }
+            }
+        }
+        output.clear();
+        Ok(())
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.get_ref().and_then(|inner| inner.downcast_ref::<StoreError>()), Some(StoreError::Gone))
 }
 
 /// Octets of a message to the client, whose number it was told before.
 async fn copy(body: &BodyReader, range: Range<u64>, out: &mut Outbox) -> io::Result<()> {
     let mut at = range.start;
     while at < range.end {
-        let mut chunk = body.read(at..range.end).await.map_err(failed)?.to_vec();
+        let chunk = body.read(at..range.end).await.map_err(failed)?;
         if chunk.is_empty() {
             return Err(io::Error::other("a message is shorter than its summary says"));
         }
         at += chunk.len() as u64;
-        fit_for_wire(&mut chunk);
-        out.send(&chunk).await?;
+        match chunk.contains(&0) {
+            true => {
+                let mut chunk = chunk.to_vec();
+                fit_for_wire(&mut chunk);
+                out.send(&chunk).await?;
+            }
+            false => out.send(&chunk).await?,
+        }
     }
     Ok(())
+}
+
+/// A pass over a part without its encoding.
+struct Decoded<'a> {
+    body: &'a BodyReader,
+    rest: Range<u64>,
+    pass: Option<Pass>,
+}
+
+impl<'a> Decoded<'a> {
+    fn new(body: &'a BodyReader, decoding: &Decoding) -> Self {
+        Self { body, rest: decoding.range(), pass: Some(decoding.pass()) }
+    }
+
+    /// What comes of the next octets, perhaps nothing; none at the end.
+    async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some(mut pass) = self.pass.take() else { return Ok(None) };
+        if self.rest.is_empty() || pass.is_over() {
+            return Ok(Some(pass.finish()));
+        }
+        let chunk = self.body.read(self.rest.clone()).await.map_err(failed)?;
+        if chunk.is_empty() {
+            return Err(io::Error::other("a message is shorter than its summary says"));
+        }
+        self.rest.start += chunk.len() as u64;
+        let decoded = pass.feed(&chunk);
+        self.pass = Some(pass);
+        Ok(Some(decoded))
+    }
 }

@@ -9,10 +9,10 @@ mod search;
 
 use crate::net::Outbox;
 use crate::store::{BodyReader, HolderId, Message, Store, StoreError};
-use fetch::Fetch;
+use fetch::{Fetch, Written};
 use search::Search;
 use std::io;
-use stoa_imap::Query;
+use stoa_imap::{Answer, Query, Refusal, RefusalCode};
 use stoa_mailbox::{Entry, Numbering};
 
 /// Messages looked up at once: their summaries are some ten kilobytes each.
@@ -21,17 +21,18 @@ const PAGE_MESSAGES: usize = 32;
 const PAGE_ENTRIES: usize = 1_024;
 
 /// Writes the outcome of a query.
-pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &mut Outbox) -> io::Result<()> {
+pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &mut Outbox) -> io::Result<Answer> {
     let view = |numbering: &Numbering| numbering.view().clone();
     match query {
         Query::Fetch { uids, plan, numbering, recent_from } => {
-            let view = view(&numbering);
-            let entries: Vec<Entry> = view.select(&uids).copied().collect();
             let fetch = Fetch { reader: Reader { store, holder }, plan, numbering, recent_from };
-            for page in entries.chunks(PAGE_MESSAGES) {
-                fetch.write(page, out).await?;
-            }
-            Ok(())
+            Ok(match fetch.write(&uids, out).await? {
+                Written::All => Answer::Streamed,
+                Written::NotDecoded => Answer::Refused(Refusal {
+                    code: Some(RefusalCode::UnknownCte),
+                    text: "Some parts have an encoding that is not known here".into(),
+                }),
+            })
         }
         Query::Search { program, numbering, recent_from, by_uid } => {
             let view = view(&numbering);
@@ -43,7 +44,8 @@ pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &m
             }
             let mut line = Vec::new();
             stoa_imap::search::response(&mut line, found.into_iter());
-            out.send(&line).await
+            out.send(&line).await?;
+            Ok(Answer::Streamed)
         }
     }
 }
@@ -61,9 +63,13 @@ impl Reader<'_> {
         self.store.messages(self.holder, &ids).await.map_err(failed)
     }
 
+    async fn open(&self, message: &Message) -> Result<BodyReader, StoreError> {
+        self.store.contents(message).await
+    }
+
     /// Nothing, if the message was removed since it was named.
     async fn body(&self, message: &Message) -> io::Result<Option<BodyReader>> {
-        match self.store.contents(message).await {
+        match self.open(message).await {
             Ok(body) => Ok(Some(body)),
             Err(StoreError::Gone) => Ok(None),
             Err(error) => Err(failed(error)),
