@@ -48,7 +48,7 @@ pub fn summarise(message: &Scanned) -> Vec<u8> {
     if let Some(thread) = ThreadId::of(&message.header) {
         record = record.bytes(THREAD, thread.bytes());
     }
-    record.finish()
+    record.str(PREVIEW, &message.preview).finish()
 }
 
 /// A summary that is being read.

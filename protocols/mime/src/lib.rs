@@ -13,6 +13,7 @@ pub mod limits;
 mod line;
 pub mod parameters;
 mod part;
+mod preview;
 mod scanner;
 mod structured;
 pub mod transfer;

@@ -33,3 +33,9 @@ pub const ADDRESSES_MAX: usize = 10_000;
 /// White space that is held back in quoted-printable text until it is known whether a line ends after it.
 /// RFC 2045 §6.7 allows lines of 76 characters.
 pub const HELD_SPACE_BYTES_MAX: usize = 1000;
+
+/// Kept of a text, encoded, to make a preview of: styles in front of what HTML shows have some kilobytes.
+pub const PREVIEW_SOURCE_BYTES_MAX: usize = 16 * 1024;
+
+/// RFC 8970 §3.1: a preview should have 200 characters at most.
+pub const PREVIEW_CHARACTERS_MAX: usize = 200;

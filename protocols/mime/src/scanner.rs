@@ -17,6 +17,7 @@ use crate::limits::*;
 use crate::line::{Delimiter, Line};
 use crate::parameters::parameter;
 use crate::part::{Content, ContentType, Description, Part};
+use crate::preview::Sources;
 
 /// Takes a message piece by piece.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct Scanner {
     /// Of the innermost part, while its header is read.
     block: Option<Block>,
     top: Option<(Vec<u8>, bool)>,
+    preview: Sources,
     parts_left: usize,
     kept_left: usize,
     addresses_left: usize,
@@ -46,6 +48,8 @@ pub struct Scanned {
     pub header_complete: bool,
     /// Octets in all.
     pub size: u64,
+    /// One line of its text, perhaps empty, for lists of messages (RFC 8970).
+    pub preview: String,
 }
 
 /// The line before the current one.
@@ -117,6 +121,7 @@ impl Scanner {
             open: vec![Open::new(0, 0, true, false)],
             block: Some(Block::new(HEADER_KEPT_BYTES_MAX)),
             top: None,
+            preview: Sources::default(),
             parts_left: PARTS_MAX - 1,
             kept_left: PART_HEADERS_KEPT_BYTES_MAX,
             addresses_left: ADDRESSES_MAX,
@@ -128,8 +133,9 @@ impl Scanner {
         while !bytes.is_empty() {
             let length = memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1);
             let (segment, rest) = bytes.split_at(length);
-            if let Some(block) = &mut self.block {
-                block.push(segment, self.line.length == 0);
+            match &mut self.block {
+                Some(block) => block.push(segment, self.line.length == 0),
+                None => self.preview.push(segment, self.line.length == 0),
             }
             self.line.push(segment);
             if self.line.ending() > 0 {
@@ -151,7 +157,7 @@ impl Scanner {
         }
         let (header, header_complete) = self.top.take().unwrap_or_default();
         let part = whole.unwrap_or_else(|| Open::new(0, 0, true, false).end(end));
-        Scanned { part, header, header_complete, size: end.at }
+        Scanned { part, header, header_complete, size: end.at, preview: self.preview.finish() }
     }
 
     /// The line is whole; the last one may lack its end.
@@ -185,6 +191,7 @@ impl Scanner {
     /// Ends the parts within the multipart at this depth; opens the next one, if there is one.
     fn take_delimiter(&mut self, depth: usize, delimiter: Delimiter, start: u64, next: u64) {
         let end = self.end_before(start);
+        self.preview.end();
         if let Some(block) = &mut self.block {
             block.take_back();
         }
@@ -227,9 +234,13 @@ impl Scanner {
         }
         let may_hold = self.open.len() < DEPTH_MAX && self.parts_left > 0;
         let lines = self.lines;
+        let is_inner = self.open.iter().skip(1).any(|part| part.is_message);
         let Some(part) = self.open.last_mut() else { return };
         (part.body, part.lines) = (at, lines);
         let holds_message = part.read(&block.bytes, may_hold, &mut self.addresses_left);
+        if matches!(part.holds, Holds::Leaf) && !is_inner {
+            self.preview.begin(&part.content_type, &part.description);
+        }
         if is_top {
             self.top = Some((block.bytes, block.complete));
         }
