@@ -96,6 +96,15 @@ pub enum Question {
         /// Leaves out messages that changed after this (RFC 7162 §3.1.3).
         unchanged_since: Option<ModSeq>,
     },
+    /// Looks for messages in the selected mailbox; [`Answer::Found`].
+    Search {
+        /// What to look for.
+        program: search::Program,
+        /// Numbers and flags as the client knows them.
+        numbering: Numbering,
+        /// For RECENT, NEW and OLD.
+        recent_from: Uid,
+    },
     /// Removes messages of `uids`, or all, that are marked `\Deleted` in the selected mailbox; [`Answer::Done`].
     Expunge {
         /// Which messages; `None` means all.
@@ -154,6 +163,8 @@ pub enum Answer {
         /// The newest version of the selected mailbox.
         view: Option<Arc<View>>,
     },
+    /// To [`Question::Search`]: of the numbering's messages that have a number, without ghosts; ascending.
+    Found(Vec<Uid>),
     /// A [`Query`] was written to the peer. What could be written only in part is refused after that.
     Streamed,
 }
@@ -258,17 +269,6 @@ pub enum Query {
         numbering: Numbering,
         /// For `\Recent`.
         recent_from: Uid,
-    },
-    /// One SEARCH response, by [`search`].
-    Search {
-        /// What to look for.
-        program: search::Program,
-        /// Numbers and flags as the client knows them.
-        numbering: Numbering,
-        /// For RECENT, NEW and OLD.
-        recent_from: Uid,
-        /// UIDs in the response, or numbers.
-        by_uid: bool,
     },
 }
 

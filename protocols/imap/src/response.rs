@@ -70,6 +70,7 @@ responses! {
     EMPTY_MESSAGE = No "CANNOT" "The message is empty";
     NUL_IN_MESSAGE = No "CANNOT" "A message must not contain NUL";
     TOO_MANY_KEYWORDS = No "LIMIT" "Too many keywords, or too long ones";
+    TOO_MANY_TEXTS = No "LIMIT" "Too many texts to look for in whole messages";
     LOCAL_ERROR = No "SERVERBUG" "Something went wrong here";
 
     BAD_SYNTAX = Bad "" "Syntax error";
@@ -85,6 +86,9 @@ responses! {
     AUTH_CANCELLED = Bad "" "Authentication cancelled";
     BAD_RESPONSE = Bad "" "Not the response that the mechanism asks for";
     NO_SUCH_NUMBER = Bad "" "No message has such a number";
+    UNKNOWN_KEY = Bad "" "Unknown search key";
+    NOT_TEXT = Bad "" "A text that is looked for must be UTF-8";
+    SEARCH_TOO_DEEP = Bad "" "These search keys are nested too deep";
     BAD_FLAG = Bad "" "Not a flag that can be set";
     NO_BINARY = Bad "" "A binary literal is not taken here";
     ONE_MESSAGE_ONLY = Bad "" "Only one message at a time";

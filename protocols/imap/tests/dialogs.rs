@@ -15,9 +15,7 @@ use imap_codec::decode::Decoder;
 use imap_codec::{GreetingCodec, ResponseCodec};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use stoa_imap::search::{self, EntryFacts, Verdict};
 use stoa_imap::{Answer, Config, Event, Query, Question, Server};
-use stoa_mailbox::Entry;
 use stoa_session::{Input, Session, Step, TlsFacts};
 
 fn config() -> Config {
@@ -124,8 +122,7 @@ impl Talk {
         self.deaf = true;
     }
 
-    /// In place of the writers, which have tests of their own: which messages a query is about, in the least valid form;
-    /// a search finds what the entries alone decide.
+    /// In place of the writers, which have tests of their own: which messages a query is about, in the least valid form.
     fn write(&mut self, query: &Query) -> String {
         match query {
             Query::Fetch { uids, numbering, .. } => {
@@ -133,18 +130,6 @@ impl Talk {
                 let number = |uid| numbering.number(uid).unwrap();
                 let entries = numbering.view().select(uids);
                 entries.map(|entry| format!("* {} FETCH (UID {})\r\n", number(entry.uid), entry.uid)).collect()
-            }
-            Query::Search { program, numbering, recent_from, by_uid } => {
-                self.asked.push(format!("search{}", if *by_uid { " by uid" } else { "" }));
-                let view = numbering.view();
-                let is_found = |entry: &&Entry| {
-                    let facts = EntryFacts { entry, keywords: &view.keywords, recent: entry.uid >= *recent_from };
-                    program.by_entry(&facts) == Verdict::Yes
-                };
-                let number = |entry: &Entry| if *by_uid { entry.uid } else { numbering.number(entry.uid).unwrap().try_into().unwrap() };
-                let mut out = Vec::new();
-                search::response(&mut out, view.iter().filter(is_found).map(number));
-                String::from_utf8(out).unwrap()
             }
         }
     }
@@ -188,6 +173,7 @@ fn name(question: &Question) -> String {
             let since = unchanged_since.map(|modseq| format!(" since {modseq}")).unwrap_or_default();
             format!("store {uids} {change:?} {:?} {:?}{since}", flags.system.bits(), flags.keywords)
         }
+        Question::Search { .. } => "search".into(),
         Question::Vanished { since } => format!("vanished {since}"),
         Question::Expunge { uids } => format!("expunge {}", uids.as_ref().map_or("all".to_owned(), ToString::to_string)),
     }

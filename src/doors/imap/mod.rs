@@ -96,7 +96,7 @@ impl Door<Server> for ImapDoor {
     }
 
     async fn stream(&mut self, query: Query, out: &mut Outbox) -> io::Result<Answer> {
-        let holder = self.open.as_ref().map(|open| open.place.0).ok_or_else(|| io::Error::other("a query without a mailbox"))?;
+        let holder = self.holder_of_open().map_err(|refusal| io::Error::other(refusal.text))?;
         stream::write(&self.services.store, holder, query, out).await
     }
 
@@ -164,6 +164,12 @@ impl ImapDoor {
                     _ => Err(unavailable("a STORE had another outcome")),
                 }
             }
+            Question::Search { program, numbering, recent_from } => {
+                let holder = self.holder_of_open()?;
+                let reader = stream::Reader { store: &self.services.store, holder };
+                let search = stream::Search { reader, program, numbering, recent_from, now: super::now() };
+                search.run().await.map(Answer::Found).map_err(|error| unavailable(&error))
+            }
             Question::Expunge { uids } => {
                 self.admit(Wish::Expunge { uids }).await?;
                 Ok(self.done())
@@ -209,6 +215,12 @@ impl ImapDoor {
 
     fn done(&mut self) -> Answer {
         Answer::Done(self.newest())
+    }
+
+    /// Whose mailbox is selected.
+    fn holder_of_open(&self) -> Result<store::HolderId, Refusal> {
+        let open = self.open.as_ref().ok_or_else(|| Refusal { code: None, text: "No mailbox is selected".into() })?;
+        Ok(open.place.0)
     }
 
     async fn admit(&self, wish: Wish) -> Result<Outcome, Refusal> {

@@ -93,8 +93,8 @@ const RULES: [Rule; 37] = [
     Rule { name: "UNSELECT",     valid: Valid::Selected, expunge: false, run: Codec },
     Rule { name: "EXPUNGE",      valid: Valid::Selected, expunge: true,  run: Own(expunge::expunge) },
     Rule { name: "UID EXPUNGE",  valid: Valid::Selected, expunge: true,  run: Own(expunge::uid_expunge) },
-    Rule { name: "SEARCH",       valid: Valid::Selected, expunge: false, run: Codec },
-    Rule { name: "UID SEARCH",   valid: Valid::Selected, expunge: true,  run: Codec },
+    Rule { name: "SEARCH",       valid: Valid::Selected, expunge: false, run: Own(search::search) },
+    Rule { name: "UID SEARCH",   valid: Valid::Selected, expunge: true,  run: Own(search::search) },
     Rule { name: "FETCH",        valid: Valid::Selected, expunge: false, run: Own(fetch::fetch) },
     Rule { name: "UID FETCH",    valid: Valid::Selected, expunge: true,  run: Own(fetch::fetch) },
     Rule { name: "STORE",        valid: Valid::Selected, expunge: false, run: Own(store::store) },
@@ -154,6 +154,7 @@ pub(crate) enum Asked {
     Store(Running, store::Change),
     /// What went since the client was told.
     Earlier(Running, Box<fetch::Request>),
+    Search(Running, search::Request),
     Seen(Running, fetch::Wanted),
     /// And what the client is told then.
     Streamed(Running, Response),
@@ -233,9 +234,6 @@ fn dispatch(server: &mut Server, running: Running, body: CommandBody<'_>) {
         CommandBody::Close => select::close(server, running),
         CommandBody::Unselect => select::unselect(server, running),
         CommandBody::Idle => idle::idle(server, running),
-        CommandBody::Search { charset, criteria, .. } => {
-            search::search(server, running, charset.as_ref().map(AsRef::as_ref), criteria.as_ref());
-        }
         // Extensions that the codec knows and we do not offer.
         _ => server.respond(&running.tag, &Response::NOT_SUPPORTED),
     }
@@ -268,6 +266,7 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::CloseAfterAbort(goodbye) => server.close(goodbye.as_ref()),
         Asked::Copy(running, take) => copy::answered(server, &running, take, answer),
         Asked::Store(running, change) => store::answered(server, &running, &change, answer),
+        Asked::Search(running, request) => search::answered(server, &running, &request, answer),
         Asked::Seen(running, wanted) => fetch::seen(server, running, wanted, answer),
         Asked::Earlier(running, request) => fetch::vanished(server, running, *request, answer),
         Asked::Streamed(running, response) => match answer {
@@ -349,7 +348,10 @@ fn resolve(server: &mut Server, running: Running, set: &SequenceSet) -> Option<(
     let State::Selected(opened) = &server.state else { return None };
     match opened.resolve(set, running.by_uid) {
         Ok(uids) if !uids.is_empty() => return Some((running, uids)),
-        Ok(_) if running.by_uid || opened.numbering.is_empty() => server.finish(&running, &Response::NOTHING_TO_DO),
+        // RFC 5182 §2.1: nothing saved is no error either.
+        Ok(_) if running.by_uid || opened.numbering.is_empty() || *set == SequenceSet::Saved => {
+            server.finish(&running, &Response::NOTHING_TO_DO)
+        }
         Ok(_) => server.finish(&running, &Response::EXPUNGE_ISSUED),
         Err(_) => server.respond(&running.tag, &Response::NO_SUCH_NUMBER),
     }

@@ -29,7 +29,7 @@ impl<'a> Known<'a> {
     pub fn judge(&self, key: &Key) -> Verdict {
         match key {
             Key::And(keys) => self.until(keys, Verdict::No),
-            Key::Or(keys) => self.until(keys.as_slice(), Verdict::Yes),
+            Key::Or(keys) => self.until(keys, Verdict::Yes),
             Key::Not(key) => !self.judge(key),
             Key::Field(name, needle) => self.header.map_or(Verdict::Unknown, |(header, _)| header.has(name, needle).into()),
             // What has no date was sent on no day.
@@ -70,8 +70,7 @@ impl<'a> Known<'a> {
             return;
         }
         match key {
-            Key::And(keys) => keys.iter().for_each(|key| self.wanted(key, needles)),
-            Key::Or(keys) => keys.iter().for_each(|key| self.wanted(key, needles)),
+            Key::And(keys) | Key::Or(keys) => keys.iter().for_each(|key| self.wanted(key, needles)),
             Key::Not(key) => self.wanted(key, needles),
             Key::Scanned { needle, .. } => needles.push(*needle),
             _ => {}
@@ -89,9 +88,16 @@ fn by_facts(key: &Key, facts: &EntryFacts<'_>) -> bool {
         }
         Key::Recent => facts.recent,
         Key::Uids(uids) => uids.contains(entry.uid),
-        Key::Smaller(octets) => entry.size < *octets,
-        Key::Larger(octets) => entry.size > *octets,
+        Key::Smaller(octets) => u64::from(entry.size) < *octets,
+        Key::Larger(octets) => u64::from(entry.size) > *octets,
+        Key::ModSeq(from) => entry.modseq >= *from,
+        Key::Email(holder, message) => (*holder, *message) == (facts.holder, entry.message),
         Key::Received(days) => days.contain(entry.received),
+        // RFC 5032 §2: a message of that very second is both.
+        Key::Older(seconds) => entry.received <= facts.now.saturating_sub(i64::from(*seconds)),
+        Key::Younger(seconds) => entry.received >= facts.now.saturating_sub(i64::from(*seconds)),
+        // RFC 8514 §4.3: where nobody knows, INTERNALDATE stands in.
+        Key::Saved(days) => days.contain(if entry.saved == 0 { entry.received } else { i64::from(entry.saved) }),
         _ => false,
     }
 }

@@ -1,15 +1,11 @@
-//! Criteria made ready: owned, message numbers turned to UIDs, texts folded (RFC 3501 §6.4.4).
+//! Criteria made ready: owned, message numbers turned to UIDs, texts folded (RFC 9051 §6.4.4).
 //!
-//! Takes the keys as the codec reads them, which bounds how deep they nest; keys that are short for others become those.
+//! The grammar makes them; keys that are short for others are those. How deep they nest is bounded there.
 
 use super::known::Known;
-use super::needle::{Needle, fold};
-use super::{EntryFacts, Fault, SCANNED_TEXTS_MAX, Verdict, header::Header};
-use imap_types::core::AString;
-use imap_types::datetime::NaiveDate;
-use imap_types::search::SearchKey;
-use imap_types::sequence::SequenceSet;
-use stoa_mailbox::{SystemFlag, UidSet};
+use super::needle::Needle;
+use super::{EntryFacts, Verdict, header::Header};
+use stoa_mailbox::{MessageId, ModSeq, SystemFlag, UidSet};
 use stoa_mime::date::Date;
 
 /// A search, ready to be run on any number of messages.
@@ -18,6 +14,8 @@ pub struct Program {
     pub(super) root: Key,
     /// What is looked for in whole messages; keys name them by their place.
     pub(super) needles: Vec<Needle>,
+    /// A key asks for mod-sequences: the response tells them, too (RFC 7162 §3.1.5).
+    pub(super) asks_modseq: bool,
 }
 
 /// One criterion.
@@ -25,16 +23,27 @@ pub struct Program {
 pub(super) enum Key {
     /// Of none: every message.
     And(Vec<Key>),
-    Or(Box<[Key; 2]>),
+    /// Of none: no message.
+    Or(Vec<Key>),
     Not(Box<Key>),
     Flag(SystemFlag),
     Keyword(String),
     Recent,
     Uids(UidSet),
-    Smaller(u32),
-    Larger(u32),
+    Smaller(u64),
+    Larger(u64),
+    /// Changed last at this mod-sequence, or after.
+    ModSeq(ModSeq),
+    /// This message, by its holder and its place there.
+    Email(u64, MessageId),
     /// INTERNALDATE.
     Received(Days),
+    /// So many seconds ago, or earlier.
+    Older(u32),
+    /// So many seconds ago, or later.
+    Younger(u32),
+    /// SAVEDATE.
+    Saved(Days),
     /// The Date field.
     Sent(Days),
     /// A field by its folded name, and what its value contains.
@@ -69,17 +78,6 @@ impl Days {
 const DAY_SECONDS: i64 = 86_400;
 
 impl Program {
-    /// A program of these criteria, all of which must hold. `resolve` gives the UIDs of a set of UIDs (true) or of message
-    /// numbers (false). Without charset, texts are taken for UTF-8 as well, since nothing else can be meant by them.
-    pub fn new(charset: Option<&str>, criteria: &[SearchKey<'_>], resolve: impl Fn(&SequenceSet, bool) -> UidSet) -> Result<Self, Fault> {
-        if charset.is_some_and(|charset| !["UTF-8", "US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(charset))) {
-            return Err(Fault::BadCharset);
-        }
-        let mut compiler = Compiler { resolve: &resolve, needles: Vec::new() };
-        let root = compiler.all(criteria)?;
-        Ok(Self { root, needles: compiler.needles })
-    }
-
     /// Judges by the entry alone.
     pub fn by_entry(&self, facts: &EntryFacts<'_>) -> Verdict {
         Known { facts: Some(facts), ..Known::nothing(&self.needles) }.judge(&self.root)
@@ -90,95 +88,9 @@ impl Program {
         let header = Header::new(header);
         Known { facts: Some(facts), header: Some((&header, sent)), ..Known::nothing(&self.needles) }.judge(&self.root)
     }
-}
 
-struct Compiler<'r> {
-    resolve: &'r dyn Fn(&SequenceSet, bool) -> UidSet,
-    needles: Vec<Needle>,
-}
-
-impl Compiler<'_> {
-    fn all(&mut self, keys: &[SearchKey<'_>]) -> Result<Key, Fault> {
-        keys.iter().map(|key| self.key(key)).collect::<Result<_, _>>().map(Key::And)
+    /// Is a mod-sequence among what is asked for?
+    pub(crate) fn asks_modseq(&self) -> bool {
+        self.asks_modseq
     }
-
-    fn key(&mut self, key: &SearchKey<'_>) -> Result<Key, Fault> {
-        Ok(match key {
-            SearchKey::And(keys) => self.all(keys.as_ref())?,
-            SearchKey::Or(one, other) => Key::Or(Box::new([self.key(one)?, self.key(other)?])),
-            SearchKey::Not(key) => not(self.key(key)?),
-            SearchKey::SequenceSet(set) => Key::Uids((self.resolve)(set, false)),
-            SearchKey::Uid(set) => Key::Uids((self.resolve)(set, true)),
-            SearchKey::Keyword(name) => Key::Keyword(name.as_ref().to_owned()),
-            SearchKey::Unkeyword(name) => not(Key::Keyword(name.as_ref().to_owned())),
-            SearchKey::Smaller(octets) => Key::Smaller(*octets),
-            SearchKey::Larger(octets) => Key::Larger(*octets),
-            SearchKey::Before(date) => Key::Received(Days::Before(day(date))),
-            SearchKey::On(date) => Key::Received(Days::On(day(date))),
-            SearchKey::Since(date) => Key::Received(Days::Since(day(date))),
-            SearchKey::SentBefore(date) => Key::Sent(Days::Before(day(date))),
-            SearchKey::SentOn(date) => Key::Sent(Days::On(day(date))),
-            SearchKey::SentSince(date) => Key::Sent(Days::Since(day(date))),
-            SearchKey::Bcc(text) => field("bcc", text)?,
-            SearchKey::Cc(text) => field("cc", text)?,
-            SearchKey::From(text) => field("from", text)?,
-            SearchKey::Subject(text) => field("subject", text)?,
-            SearchKey::To(text) => field("to", text)?,
-            SearchKey::Header(name, text) => field(&fold(read(name)?), text)?,
-            SearchKey::Body(text) => self.scanned(text, false)?,
-            SearchKey::Text(text) => self.scanned(text, true)?,
-            _ => flag(key).ok_or(Fault::Unsupported)?,
-        })
-    }
-
-    /// The empty text is in every message, and none need be read for it.
-    fn scanned(&mut self, text: &AString<'_>, in_header: bool) -> Result<Key, Fault> {
-        let text = read(text)?;
-        if text.is_empty() {
-            return Ok(Key::And(Vec::new()));
-        }
-        if self.needles.len() >= SCANNED_TEXTS_MAX {
-            return Err(Fault::TooMany);
-        }
-        self.needles.push(Needle::new(text));
-        Ok(Key::Scanned { needle: self.needles.len() - 1, in_header })
-    }
-}
-
-/// The keys without argument.
-fn flag(key: &SearchKey<'_>) -> Option<Key> {
-    Some(match key {
-        SearchKey::All => Key::And(Vec::new()),
-        SearchKey::Answered => Key::Flag(SystemFlag::Answered),
-        SearchKey::Deleted => Key::Flag(SystemFlag::Deleted),
-        SearchKey::Draft => Key::Flag(SystemFlag::Draft),
-        SearchKey::Flagged => Key::Flag(SystemFlag::Flagged),
-        SearchKey::Seen => Key::Flag(SystemFlag::Seen),
-        SearchKey::Unanswered => not(Key::Flag(SystemFlag::Answered)),
-        SearchKey::Undeleted => not(Key::Flag(SystemFlag::Deleted)),
-        SearchKey::Undraft => not(Key::Flag(SystemFlag::Draft)),
-        SearchKey::Unflagged => not(Key::Flag(SystemFlag::Flagged)),
-        SearchKey::Unseen => not(Key::Flag(SystemFlag::Seen)),
-        SearchKey::Recent => Key::Recent,
-        SearchKey::Old => not(Key::Recent),
-        SearchKey::New => Key::And(vec![Key::Recent, not(Key::Flag(SystemFlag::Seen))]),
-        _ => return None,
-    })
-}
-
-fn not(key: Key) -> Key {
-    Key::Not(Box::new(key))
-}
-
-fn field(name: &str, text: &AString<'_>) -> Result<Key, Fault> {
-    Ok(Key::Field(name.to_owned(), Needle::new(read(text)?)))
-}
-
-fn read<'a>(text: &'a AString<'_>) -> Result<&'a str, Fault> {
-    str::from_utf8(text.as_ref()).map_err(|_| Fault::NotText)
-}
-
-/// Since 1970-01-01.
-fn day(date: &NaiveDate) -> i64 {
-    date.as_ref().and_time(Default::default()).and_utc().timestamp().div_euclid(DAY_SECONDS)
 }

@@ -1,50 +1,60 @@
 //! Whole searches: every key on one entry and header, and texts in messages as they travel.
 
+use super::grammar::{self, Fault};
 use super::*;
+use crate::grammar::Cursor;
+use crate::limits::{SCANNED_TEXTS_MAX, SEARCH_DEPTH_MAX};
 use crate::parts::{self, Parts};
-use imap_codec::CommandCodec;
-use imap_codec::decode::Decoder;
-use imap_types::command::CommandBody;
-use imap_types::core::AString;
-use imap_types::search::SearchKey;
-use imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
+use crate::sequence::{End, SequenceSet};
 use proptest::prelude::*;
 use stoa_mailbox::{Flags, SystemFlag, UidSet};
 use stoa_mime::Scanner;
 use stoa_mime::date::Date;
 
-/// Message number 2 has UID 7.
+/// Message number 2 has UID 7; `$` is that one.
 fn resolve(set: &SequenceSet, by_uid: bool) -> UidSet {
-    let uid = |sequence: &Sequence| match sequence {
-        Sequence::Single(SeqOrUid::Value(number)) if by_uid => number.get(),
-        Sequence::Single(SeqOrUid::Value(number)) => number.get() + 5,
-        other => panic!("{other:?}"),
+    let SequenceSet::Ranges(ranges) = set else { return UidSet::from_ranges([7..=7]) };
+    let uid = |end: End| match end {
+        End::Number(number) => {
+            if by_uid {
+                number
+            } else {
+                number + 5
+            }
+        }
+        End::Last => 9,
     };
-    UidSet::from_ranges(set.0.as_ref().iter().map(|sequence| uid(sequence)..=uid(sequence)))
+    UidSet::from_ranges(ranges.iter().map(|&(a, b)| uid(a).min(uid(b))..=uid(a).max(uid(b))))
 }
 
 /// Criteria as on the wire.
 fn program(criteria: &str) -> Result<Program, Fault> {
-    let line = format!("a SEARCH {criteria}\r\n");
-    let (_, command) = CommandCodec::new().decode(line.as_bytes()).unwrap_or_else(|fault| panic!("{line}: {fault:?}"));
-    let CommandBody::Search { charset, criteria, .. } = command.body else { panic!("{line}") };
-    Program::new(charset.as_ref().map(AsRef::as_ref), criteria.as_ref(), resolve)
+    read(format!("{criteria}\r\n").as_bytes())
 }
 
-fn of(key: SearchKey<'_>) -> Program {
-    Program::new(Some("utf-8"), &[key], resolve).unwrap()
+fn read(wire: &[u8]) -> Result<Program, Fault> {
+    let mut cursor = Cursor::new(wire);
+    grammar::optional_charset(&mut cursor)?;
+    grammar::program(&mut cursor, &resolve)
 }
 
-fn text(text: &str) -> AString<'_> {
-    AString::try_from(text).unwrap()
+fn of(key: &str, text: &str) -> Program {
+    program(&format!("{key} {}", literal(text))).unwrap()
+}
+
+fn literal(text: &str) -> String {
+    format!("{{{}}}\r\n{text}", text.len())
 }
 
 /// 2000-02-01 00:00 UTC.
 const FEBRUARY: i64 = 949_363_200;
 
+/// 2000-02-04 00:00 UTC.
+const SAVED: u32 = 949_622_400;
+
 fn entry() -> Entry {
     let flags = Flags::from(SystemFlag::Seen).with(SystemFlag::Draft.into()).with(Flags::keyword(1));
-    Entry { uid: 7, size: 1000, message: 1, modseq: 1, flags, received: FEBRUARY + 84_600, saved: 0 }
+    Entry { uid: 7, size: 1000, message: 17, modseq: 12, flags, received: FEBRUARY + 84_600, saved: SAVED }
 }
 
 /// 2 February by its own clock, 1 February in UTC.
@@ -56,7 +66,7 @@ Cc: carol@example.org\r\nBcc: dave@example.org\r\nX-Mark: blue\r\n sky\r\nX-None
 
 fn with_facts<T>(ask: impl FnOnce(&EntryFacts<'_>) -> T) -> T {
     let keywords = ["$Other".to_owned(), "$Work".to_owned()];
-    ask(&EntryFacts { entry: &entry(), keywords: &keywords, recent: true })
+    ask(&EntryFacts { entry: &entry(), keywords: &keywords, recent: true, holder: 10, now: FEBRUARY + 84_700 })
 }
 
 /// What the entry says, and what the header says then.
@@ -102,7 +112,57 @@ fn keys_that_the_entry_answers() {
         ("ON 2-Feb-2000", false),
         ("SINCE 1-Feb-2000", true),
         ("SINCE 2-Feb-2000", false),
+        // Decided without the rest.
+        ("FLAGGED BODY x", false),
+        ("OR SUBJECT x SEEN", true),
+    ];
+    for (criteria, want) in table {
+        assert_eq!(verdicts(&program(criteria).unwrap()), (want.into(), want.into()), "{criteria}");
+    }
+}
+
+#[test]
+fn keys_of_extensions_and_how_keys_are_put_together() {
+    let table = [
+        ("OLDER 99", true),
+        ("OLDER 100", true),
+        ("OLDER 101", false),
+        ("YOUNGER 99", false),
+        ("YOUNGER 100", true),
+        ("YOUNGER 4294967295", true),
+        ("OLDER 4294967295", false),
+        ("SAVEDBEFORE 4-Feb-2000", false),
+        ("SAVEDBEFORE 5-Feb-2000", true),
+        ("SAVEDON \"4-Feb-2000\"", true),
+        ("SAVEDON 1-Feb-2000", false),
+        ("SAVEDSINCE 04-feb-2000", true),
+        ("SAVEDSINCE 5-Feb-2000", false),
+        ("SAVEDATESUPPORTED", true),
+        ("MODSEQ 12", true),
+        ("MODSEQ 13", false),
+        ("MODSEQ 0", true),
+        ("MODSEQ \"/flags/\\\\Seen\" all 12", true),
+        ("MODSEQ \"/flags/\\\\Seen\" priv 9223372036854775807", false),
+        ("EMAILID Ma-11", true),
+        ("EMAILID MA-11", false),
+        ("EMAILID M0a-11", false),
+        ("EMAILID Ma-12", false),
+        ("EMAILID Mb-11", false),
+        ("EMAILID x", false),
+        ("NOT EMAILID -", true),
+        ("THREADID T1", false),
+        ("$", true),
+        ("UID $", true),
+        ("NOT $", false),
+        ("SMALLER 99999999999", true),
+        ("SINCE 1-Jan-0000", true),
+        ("SINCE 31-Dec-9999", false),
         ("NOT SEEN", false),
+        ("NOT NOT NOT SEEN", false),
+        ("OR OR FLAGGED DELETED OR FLAGGED SEEN", true),
+        ("OR OR FLAGGED DELETED NOT OR FLAGGED SEEN", false),
+        ("NOT OR FLAGGED NOT (SEEN DRAFT)", true),
+        ("OR SEEN FLAGGED FLAGGED", false),
         ("NOT NOT SEEN", true),
         ("OR FLAGGED SEEN", true),
         ("OR FLAGGED DELETED", false),
@@ -112,9 +172,6 @@ fn keys_that_the_entry_answers() {
         ("NOT (SEEN FLAGGED)", true),
         ("TEXT \"\"", true),
         ("BODY \"\"", true),
-        // Decided without the rest.
-        ("FLAGGED BODY x", false),
-        ("OR SUBJECT x SEEN", true),
     ];
     for (criteria, want) in table {
         assert_eq!(verdicts(&program(criteria).unwrap()), (want.into(), want.into()), "{criteria}");
@@ -161,7 +218,7 @@ fn keys_that_need_the_header() {
     for (criteria, want) in table {
         assert_eq!(verdicts(&program(criteria).unwrap()), (Verdict::Unknown, want), "{criteria}");
     }
-    assert_eq!(verdicts(&of(SearchKey::Subject(text("GRÜßE FROM")))).1, Verdict::Yes);
+    assert_eq!(verdicts(&of("SUBJECT", "GRÜßE FROM")).1, Verdict::Yes);
 }
 
 #[test]
@@ -173,29 +230,72 @@ fn without_date() {
 
 #[test]
 fn faults() {
-    let bytes = AString::try_from(&b"\xff"[..]).unwrap();
-    assert_eq!(Program::new(None, &[SearchKey::Body(bytes.clone())], resolve).err(), Some(Fault::NotText));
-    assert_eq!(Program::new(None, &[SearchKey::Header(bytes, text("x"))], resolve).err(), Some(Fault::NotText));
-    let many = vec![SearchKey::Body(text("x")); SCANNED_TEXTS_MAX + 1];
-    assert_eq!(Program::new(None, &many, resolve).err(), Some(Fault::TooMany));
-    for (criteria, want) in [
+    let nested = |open: &str, key: &str, close: &str, depth| format!("{}{key}{}", open.repeat(depth), close.repeat(depth));
+    let texts = |count| ["BODY x"].repeat(count).join(" ");
+    let table: [(&str, Option<Fault>); 43] = [
         ("CHARSET iso-8859-1 ALL", Some(Fault::BadCharset)),
         ("CHARSET us-ascii ALL", None),
-        ("CHARSET Utf-8 ALL", None),
-        ("OLDER 60", Some(Fault::Unsupported)),
-        ("YOUNGER 60", Some(Fault::Unsupported)),
-    ] {
-        assert_eq!(program(criteria).err(), want, "{criteria}");
+        ("CHARSET \"Utf-8\" ALL", None),
+        ("CHARSET utf-8", Some(Fault::Syntax)),
+        ("CHARSET utf-8 CHARSET utf-8 ALL", Some(Fault::UnknownKey)),
+        ("OLDER 0", Some(Fault::Syntax)),
+        ("OLDER 4294967296", Some(Fault::Syntax)),
+        ("YOUNGER -1", Some(Fault::Syntax)),
+        ("FUZZY SUBJECT x", Some(Fault::UnknownKey)),
+        ("LIKE x", Some(Fault::UnknownKey)),
+        ("", Some(Fault::Syntax)),
+        (" ALL", Some(Fault::Syntax)),
+        ("ALL ", Some(Fault::Syntax)),
+        ("ALL  ALL", Some(Fault::Syntax)),
+        ("(ALL", Some(Fault::Syntax)),
+        ("ALL)", Some(Fault::Syntax)),
+        ("()", Some(Fault::Syntax)),
+        ("(ALL )", Some(Fault::Syntax)),
+        ("NOT", Some(Fault::Syntax)),
+        ("NOT (ALL", Some(Fault::Syntax)),
+        ("OR ALL", Some(Fault::Syntax)),
+        ("OR ALL ", Some(Fault::Syntax)),
+        ("(OR ALL) ALL", Some(Fault::Syntax)),
+        ("SUBJECT", Some(Fault::Syntax)),
+        ("SUBJECT (x)", Some(Fault::Syntax)),
+        ("HEADER x", Some(Fault::Syntax)),
+        ("UID ALL", Some(Fault::Syntax)),
+        ("0", Some(Fault::Syntax)),
+        ("1:", Some(Fault::Syntax)),
+        ("KEYWORD \\Seen", Some(Fault::Syntax)),
+        ("LARGER x", Some(Fault::Syntax)),
+        ("BEFORE 30-Feb-2000", Some(Fault::Syntax)),
+        ("BEFORE 29-Feb-1900", Some(Fault::Syntax)),
+        ("BEFORE 29-Feb-2000", None),
+        ("BEFORE \"1-Feb-2000", Some(Fault::Syntax)),
+        ("BEFORE 1-Febr-2000", Some(Fault::Syntax)),
+        ("BEFORE 001-Feb-2000", Some(Fault::Syntax)),
+        ("BEFORE 1-Feb-2000-", Some(Fault::Syntax)),
+        ("MODSEQ 9223372036854775808", Some(Fault::Syntax)),
+        ("MODSEQ \"/flags/x\" some 1", Some(Fault::Syntax)),
+        ("MODSEQ \"/marks/x\" all 1", Some(Fault::Syntax)),
+        ("EMAILID a.b", Some(Fault::Syntax)),
+        ("THREADID \"x\"", Some(Fault::Syntax)),
+    ];
+    let long: [(String, Option<Fault>); 9] = [
+        (texts(SCANNED_TEXTS_MAX), None),
+        (texts(SCANNED_TEXTS_MAX + 1), Some(Fault::TooMany)),
+        (nested("(", "ALL", ")", SEARCH_DEPTH_MAX - 1), None),
+        (nested("(", "ALL", ")", SEARCH_DEPTH_MAX), Some(Fault::TooDeep)),
+        (nested("NOT (", "ALL", ")", SEARCH_DEPTH_MAX), Some(Fault::TooDeep)),
+        (nested("NOT OR ALL ", "ALL", "", SEARCH_DEPTH_MAX), Some(Fault::TooDeep)),
+        (nested("(", "", "", 60_000), Some(Fault::TooDeep)),
+        // Chains are not deep.
+        (nested("NOT ", "ALL", "", 1001), None),
+        (nested("OR SEEN ", "ALL", "", 1000) + &nested(" OR", " SEEN", " ALL", 1000), None),
+    ];
+    for (criteria, want) in table.map(|(criteria, want)| (criteria.to_owned(), want)).into_iter().chain(long) {
+        assert_eq!(program(&criteria).err(), want, "{criteria:.80}");
     }
-}
-
-#[test]
-fn responses() {
-    for (numbers, want) in [(&[][..], "* SEARCH\r\n"), (&[2, 4_294_967_295], "* SEARCH 2 4294967295\r\n")] {
-        let mut out = Vec::new();
-        response(&mut out, numbers.iter().copied());
-        assert_eq!(String::from_utf8(out).unwrap(), want);
-    }
+    assert_eq!(read(b"BODY {1}\r\n\xff\r\n").err(), Some(Fault::NotText));
+    assert_eq!(read(b"HEADER {1}\r\n\xff x\r\n").err(), Some(Fault::NotText));
+    assert_eq!(read(b"BODY \"\xc3\xa4\"\r\n").err(), Some(Fault::Syntax));
+    assert_eq!(read(b"ALL").err(), Some(Fault::Syntax));
 }
 
 /// The verdict on a message that comes in pieces, and how many octets of it were read.
@@ -244,10 +344,10 @@ fn texts_in_a_message() {
     ];
     for (wanted, in_body, in_text) in table {
         for piece in [1, 3, 50, MESSAGE.len()] {
-            let found = |key| scan(&of(key), MESSAGE, piece).0;
-            assert_eq!(found(SearchKey::Body(text(wanted))), in_body, "{wanted}");
-            assert_eq!(found(SearchKey::Text(text(wanted))), in_text, "{wanted}");
-            assert_eq!(found(SearchKey::Not(Box::new(SearchKey::Body(text(wanted))))), !in_body, "not {wanted}");
+            let found = |key| scan(&of(key, wanted), MESSAGE, piece).0;
+            assert_eq!(found("BODY"), in_body, "{wanted}");
+            assert_eq!(found("TEXT"), in_text, "{wanted}");
+            assert_eq!(found("NOT BODY"), !in_body, "not {wanted}");
         }
     }
 }
@@ -280,7 +380,7 @@ fn no_more_is_read_than_must_be() {
 #[test]
 fn matches_across_the_seam_of_windows() {
     let needle = "Nädel";
-    let program = of(SearchKey::Body(text("NÄDEL")));
+    let program = of("BODY", "NÄDEL");
     for before in reader::WINDOW_BYTES - 8..reader::WINDOW_BYTES + 3 {
         for (charset, needle) in [("utf-8", needle.as_bytes()), ("iso-8859-1", b"N\xe4del"), ("none", needle.as_bytes())] {
             let mut message = format!("Content-Type: text/plain; charset={charset}\r\n\r\n").into_bytes();
@@ -307,16 +407,16 @@ proptest! {
         }
         message += "\r\n--x--\r\n";
         let has = |needle: &str| parts.iter().any(|part| part.to_lowercase().contains(needle));
-        let key = |needle| SearchKey::Body(text(needle));
+        let key = |needle: &str| format!("BODY {}", literal(needle));
         let (one, other) = (&needles.0, &needles.1);
         let table = [
             (key(one), has(one)),
-            (SearchKey::Not(Box::new(key(one))), !has(one)),
-            (SearchKey::Or(Box::new(key(one)), Box::new(key(other))), has(one) || has(other)),
-            (SearchKey::Or(Box::new(SearchKey::Not(Box::new(key(one)))), Box::new(key(other))), !has(one) || has(other)),
+            (format!("NOT {}", key(one)), !has(one)),
+            (format!("OR {} {}", key(one), key(other)), has(one) || has(other)),
+            (format!("OR NOT {} {}", key(one), key(other)), !has(one) || has(other)),
         ];
         for (key, want) in table {
-            prop_assert_eq!(scan(&of(key.clone()), message.as_bytes(), piece).0, want, "{:?}", key);
+            prop_assert_eq!(scan(&program(&key).unwrap(), message.as_bytes(), piece).0, want, "{:?}", key);
         }
     }
 }

@@ -6,8 +6,12 @@
 use imap_types::flag::Flag;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use stoa_imap::search::{EntryFacts, Verdict};
 use stoa_imap::{Answer, Mailbox, Question, Refusal, RefusalCode, Selected, Status};
 use stoa_mailbox::{Edit, Entry, FlagChange, FlagNames, Flags, ModSeq, SystemFlag, Uid, UidSet, View};
+
+/// The door's clock, in seconds since 1970.
+const NOW: i64 = 1_000_000;
 
 /// One mailbox.
 struct Box {
@@ -116,6 +120,14 @@ impl Door {
             }
             Question::Create { .. } | Question::Delete { .. } | Question::Rename { .. } | Question::Subscribe { .. } => {
                 return self.change_tree(question);
+            }
+            Question::Search { program, numbering, recent_from } => {
+                let keywords = &numbering.view().keywords;
+                let is_found = |entry: &&Entry| {
+                    let facts = EntryFacts { entry, keywords, recent: entry.uid >= recent_from, holder: 1, now: NOW };
+                    numbering.number(entry.uid).is_some() && program.by_entry(&facts) == Verdict::Yes
+                };
+                Answer::Found(numbering.view().iter().filter(is_found).map(|entry| entry.uid).collect())
             }
             Question::Expunge { uids } => {
                 let name = self.selected.clone().unwrap();

@@ -1,4 +1,4 @@
-//! What FETCH and SEARCH write, straight from the store to the client.
+//! FETCH, straight from the store to the client, and SEARCH, which reads as much but tells little.
 //!
 //! Messages are looked up a page at a time and bodies are read a chunk at a time, each written before the next is read:
 //! a slow client costs no memory. A message that was removed meanwhile is left out. What is written of a message, and
@@ -10,19 +10,16 @@ mod search;
 use crate::net::Outbox;
 use crate::store::{BodyReader, HolderId, Message, Store, StoreError};
 use fetch::{Fetch, Written};
-use search::Search;
+pub(super) use search::Search;
 use std::io;
 use stoa_imap::{Answer, Query, Refusal, RefusalCode};
 use stoa_mailbox::{Entry, Numbering};
 
 /// Messages looked up at once: their summaries are some ten kilobytes each.
 const PAGE_MESSAGES: usize = 32;
-/// Entries that a search looks at before others get their turn.
-const PAGE_ENTRIES: usize = 1_024;
 
 /// Writes the outcome of a query.
 pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &mut Outbox) -> io::Result<Answer> {
-    let view = |numbering: &Numbering| numbering.view().clone();
     match query {
         Query::Fetch { uids, plan, numbering, recent_from } => {
             let fetch = Fetch { reader: Reader { store, holder }, plan, numbering, recent_from };
@@ -34,27 +31,14 @@ pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &m
                 }),
             })
         }
-        Query::Search { program, numbering, recent_from, by_uid } => {
-            let view = view(&numbering);
-            let search = Search { reader: Reader { store, holder }, program, numbering, recent_from };
-            let (mut found, entries) = (Vec::new(), view.iter().copied().collect::<Vec<Entry>>());
-            for page in entries.chunks(PAGE_ENTRIES) {
-                search.look(page, by_uid, &mut found).await?;
-                tokio::task::yield_now().await;
-            }
-            let mut line = Vec::new();
-            stoa_imap::search::response(&mut line, found.into_iter());
-            out.send(&line).await?;
-            Ok(Answer::Streamed)
-        }
     }
 }
 
 /// Reads messages of one holder.
 #[derive(Clone, Copy)]
-struct Reader<'a> {
-    store: &'a Store,
-    holder: HolderId,
+pub(super) struct Reader<'a> {
+    pub store: &'a Store,
+    pub holder: HolderId,
 }
 
 impl Reader<'_> {

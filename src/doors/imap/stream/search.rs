@@ -10,34 +10,50 @@ use stoa_mailbox::{Entry, Numbering, Uid};
 /// Octets of a header that a search reads where the summary does not hold it.
 const HEADER_READ_BYTES_MAX: u64 = 1 << 20;
 
+/// Entries that a search looks at before others get their turn.
+const PAGE_ENTRIES: usize = 1_024;
+
 /// What is looked for, and for whom.
-pub(super) struct Search<'a> {
+pub(crate) struct Search<'a> {
     pub reader: Reader<'a>,
     pub program: Program,
     pub numbering: Numbering,
     pub recent_from: Uid,
+    /// In seconds since 1970.
+    pub now: i64,
 }
 
 impl Search<'_> {
-    /// Adds what is found among these entries, in their order.
-    pub async fn look(&self, page: &[Entry], by_uid: bool, found: &mut Vec<u32>) -> io::Result<()> {
-        let numbered = |entry: &Entry| self.numbering.number(entry.uid).map(|number| (*entry, number));
-        let verdicts: Vec<(Entry, usize, Verdict)> =
-            page.iter().filter_map(numbered).map(|(entry, number)| (entry, number, self.program.by_entry(&self.facts(&entry)))).collect();
-        for some in verdicts.chunks(PAGE_MESSAGES) {
-            let open: Vec<Entry> = some.iter().filter(|(_, _, verdict)| *verdict == Verdict::Unknown).map(|(entry, ..)| *entry).collect();
-            let mut messages = self.reader.messages(&open).await?.into_iter();
-            for (entry, number, verdict) in some {
+    /// What is found among all messages that have a number, ascending.
+    pub async fn run(&self) -> io::Result<Vec<Uid>> {
+        let mut found = Vec::new();
+        let mut entries = self.numbering.view().iter().filter(|entry| self.numbering.number(entry.uid).is_some()).copied();
+        loop {
+            let page: Vec<Entry> = entries.by_ref().take(PAGE_ENTRIES).collect();
+            if page.is_empty() {
+                return Ok(found);
+            }
+            self.look(&page, &mut found).await?;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn look(&self, page: &[Entry], found: &mut Vec<Uid>) -> io::Result<()> {
+        let judged = page.iter().map(|entry| (entry, self.program.by_entry(&self.facts(entry))));
+        let open: Vec<(&Entry, Verdict)> = judged.filter(|(_, verdict)| *verdict != Verdict::No).collect();
+        for some in open.chunks(PAGE_MESSAGES) {
+            let unknown: Vec<Entry> = some.iter().filter(|(_, verdict)| *verdict == Verdict::Unknown).map(|(entry, _)| **entry).collect();
+            let mut messages = if unknown.is_empty() { Vec::new() } else { self.reader.messages(&unknown).await? }.into_iter();
+            for (entry, verdict) in some {
                 let matches = match verdict {
-                    Verdict::Yes => true,
-                    Verdict::No => false,
                     Verdict::Unknown => match messages.next().flatten() {
                         Some(message) => self.read(entry, &message).await?,
                         None => false,
                     },
+                    verdict => *verdict == Verdict::Yes,
                 };
                 if matches {
-                    found.push(if by_uid { entry.uid } else { u32::try_from(*number).unwrap_or(u32::MAX) });
+                    found.push(entry.uid);
                 }
             }
         }
@@ -45,7 +61,13 @@ impl Search<'_> {
     }
 
     fn facts<'e>(&'e self, entry: &'e Entry) -> EntryFacts<'e> {
-        EntryFacts { entry, keywords: &self.numbering.view().keywords, recent: entry.uid >= self.recent_from }
+        EntryFacts {
+            entry,
+            keywords: &self.numbering.view().keywords,
+            recent: entry.uid >= self.recent_from,
+            holder: self.reader.holder.0,
+            now: self.now,
+        }
     }
 
     /// Looks at the header and, if that does not decide, at the text.
