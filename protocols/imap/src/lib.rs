@@ -7,6 +7,7 @@
 
 mod commands;
 pub mod fetch;
+mod fold;
 mod frame;
 mod grammar;
 mod limits;
@@ -20,7 +21,10 @@ mod response;
 pub mod search;
 mod sequence;
 mod server;
+pub mod sort;
+mod subject;
 mod summary;
+pub mod threads;
 mod write;
 
 pub use parts::Parts;

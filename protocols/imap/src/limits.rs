@@ -37,5 +37,16 @@ pub(crate) const UNREAD_BYTES_IDLE: usize = 1024;
 /// together some ten.
 pub(crate) const SEARCH_DEPTH_MAX: usize = 50;
 
+/// Octets of a subject or a name that SORT and THREAD look at: well past what two that people write have in common, and a hundred
+/// thousand of them fit in memory.
+pub(crate) const SORTED_TEXT_BYTES_MAX: usize = 1000;
+
+/// Messages that one refers to, of which THREAD looks at the last ones. RFC 5537 §3.4.4 lets programs leave out all but
+/// some; long discussions have some fifty.
+pub(crate) const REFERENCES_PER_MESSAGE_MAX: usize = 100;
+
+/// Octets of a Message-ID. RFC 5322 §2.1.1 has lines of 998.
+pub(crate) const MESSAGE_ID_BYTES_MAX: usize = 998;
+
 /// Texts of BODY and TEXT keys in one search. For each, all text of the mailbox is run through; people write a few.
 pub(crate) const SCANNED_TEXTS_MAX: usize = 100;

@@ -3,7 +3,7 @@
 //! Names of mailboxes are text here, never modified UTF-7. Messages are named by UID, never by number: numbers
 //! are the conversation's own affair.
 
-use crate::{fetch, search};
+use crate::{fetch, search, threads};
 use std::sync::Arc;
 use stoa_mailbox::{FlagChange, FlagNames, ModSeq, Numbering, Uid, UidSet, View};
 
@@ -96,7 +96,7 @@ pub enum Question {
         /// Leaves out messages that changed after this (RFC 7162 §3.1.3).
         unchanged_since: Option<ModSeq>,
     },
-    /// Looks for messages in the selected mailbox; [`Answer::Found`].
+    /// Looks for messages in the selected mailbox; [`search::Order`] gives the answer.
     Search {
         /// What to look for.
         program: search::Program,
@@ -104,6 +104,8 @@ pub enum Question {
         numbering: Numbering,
         /// For RECENT, NEW and OLD.
         recent_from: Uid,
+        /// In which order to tell what is found.
+        order: search::Order,
     },
     /// Removes messages of `uids`, or all, that are marked `\Deleted` in the selected mailbox; [`Answer::Done`].
     Expunge {
@@ -163,8 +165,10 @@ pub enum Answer {
         /// The newest version of the selected mailbox.
         view: Option<Arc<View>>,
     },
-    /// To [`Question::Search`]: of the numbering's messages that have a number, without ghosts; ascending.
+    /// To [`Question::Search`]: of the numbering's messages that have a number, without ghosts; in the order asked for.
     Found(Vec<Uid>),
+    /// To the same, as conversations.
+    Threads(Vec<threads::Node>),
     /// A [`Query`] was written to the peer. What could be written only in part is refused after that.
     Streamed,
 }

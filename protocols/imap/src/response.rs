@@ -86,6 +86,7 @@ responses! {
     AUTH_CANCELLED = Bad "" "Authentication cancelled";
     BAD_RESPONSE = Bad "" "Not the response that the mechanism asks for";
     NO_SUCH_NUMBER = Bad "" "No message has such a number";
+    UNKNOWN_ALGORITHM = Bad "" "Unknown way to put threads together";
     UNKNOWN_KEY = Bad "" "Unknown search key";
     NOT_TEXT = Bad "" "A text that is looked for must be UTF-8";
     SEARCH_TOO_DEEP = Bad "" "These search keys are nested too deep";

@@ -164,11 +164,11 @@ impl ImapDoor {
                     _ => Err(unavailable("a STORE had another outcome")),
                 }
             }
-            Question::Search { program, numbering, recent_from } => {
+            Question::Search { program, numbering, recent_from, order } => {
                 let holder = self.holder_of_open()?;
                 let reader = stream::Reader { store: &self.services.store, holder };
                 let search = stream::Search { reader, program, numbering, recent_from, now: super::now() };
-                search.run().await.map(Answer::Found).map_err(|error| unavailable(&error))
+                search.run(order).await.map_err(|error| unavailable(&error))
             }
             Question::Expunge { uids } => {
                 self.admit(Wish::Expunge { uids }).await?;

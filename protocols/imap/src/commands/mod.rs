@@ -19,9 +19,11 @@ mod mailboxes;
 mod search;
 mod select;
 pub(crate) mod small;
+mod sort;
 mod starttls;
 mod status;
 mod store;
+mod threads;
 
 use crate::grammar::Cursor;
 use crate::names;
@@ -38,7 +40,7 @@ use stoa_mailbox::UidSet;
 struct Rule {
     name: &'static str,
     valid: Valid,
-    /// RFC 3501 §7.4.1: numbers must not change under FETCH, STORE and SEARCH.
+    /// RFC 3501 §7.4.1: numbers must not change under FETCH, STORE and SEARCH, nor under its kin.
     expunge: bool,
     run: Run,
 }
@@ -65,7 +67,7 @@ use Run::{Codec, Own};
 use Valid::{AfterLogin, Always, BeforeLogin};
 
 #[rustfmt::skip]
-const RULES: [Rule; 37] = [
+const RULES: [Rule; 41] = [
     Rule { name: "CAPABILITY",   valid: Always,          expunge: true,  run: Codec },
     Rule { name: "NOOP",         valid: Always,          expunge: true,  run: Codec },
     Rule { name: "LOGOUT",       valid: Always,          expunge: false, run: Codec },
@@ -95,6 +97,10 @@ const RULES: [Rule; 37] = [
     Rule { name: "UID EXPUNGE",  valid: Valid::Selected, expunge: true,  run: Own(expunge::uid_expunge) },
     Rule { name: "SEARCH",       valid: Valid::Selected, expunge: false, run: Own(search::search) },
     Rule { name: "UID SEARCH",   valid: Valid::Selected, expunge: true,  run: Own(search::search) },
+    Rule { name: "SORT",         valid: Valid::Selected, expunge: false, run: Own(sort::sort) },
+    Rule { name: "UID SORT",     valid: Valid::Selected, expunge: true,  run: Own(sort::sort) },
+    Rule { name: "THREAD",       valid: Valid::Selected, expunge: false, run: Own(threads::thread) },
+    Rule { name: "UID THREAD",   valid: Valid::Selected, expunge: true,  run: Own(threads::thread) },
     Rule { name: "FETCH",        valid: Valid::Selected, expunge: false, run: Own(fetch::fetch) },
     Rule { name: "UID FETCH",    valid: Valid::Selected, expunge: true,  run: Own(fetch::fetch) },
     Rule { name: "STORE",        valid: Valid::Selected, expunge: false, run: Own(store::store) },
@@ -155,6 +161,7 @@ pub(crate) enum Asked {
     /// What went since the client was told.
     Earlier(Running, Box<fetch::Request>),
     Search(Running, search::Request),
+    Thread(Running),
     Seen(Running, fetch::Wanted),
     /// And what the client is told then.
     Streamed(Running, Response),
@@ -267,6 +274,7 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Copy(running, take) => copy::answered(server, &running, take, answer),
         Asked::Store(running, change) => store::answered(server, &running, &change, answer),
         Asked::Search(running, request) => search::answered(server, &running, &request, answer),
+        Asked::Thread(running) => threads::answered(server, &running, answer),
         Asked::Seen(running, wanted) => fetch::seen(server, running, wanted, answer),
         Asked::Earlier(running, request) => fetch::vanished(server, running, *request, answer),
         Asked::Streamed(running, response) => match answer {

@@ -7,9 +7,9 @@ use crate::grammar::Cursor;
 use crate::opened::Opened;
 use crate::questions::{Answer, Question};
 use crate::response::Response;
-use crate::search::Program;
 use crate::search::grammar::{self, Fault};
 use crate::search::results::{Found, Returns, write_plain};
+use crate::search::{Order, Program};
 use crate::sequence::{End, SequenceSet};
 use crate::server::{Server, State};
 use stoa_mailbox::{Uid, UidSet};
@@ -17,9 +17,11 @@ use stoa_mailbox::{Uid, UidSet};
 /// What was asked for besides the criteria.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// None: the answer is a plain SEARCH.
-    returns: Option<Returns>,
-    asks_modseq: bool,
+    /// Of the response without RETURN.
+    pub name: &'static str,
+    /// None: that response.
+    pub returns: Option<Returns>,
+    pub asks_modseq: bool,
 }
 
 /// RFC 9051 §9: "SEARCH" [SP "RETURN" SP search-return-opts] SP ["CHARSET" SP charset SP] search-key *(SP search-key)
@@ -31,8 +33,8 @@ pub(super) fn search(server: &mut Server, running: Running, mut cursor: Cursor<'
     let parsed = charset(server, &mut cursor).and_then(|()| program(server, &mut cursor));
     match parsed {
         Ok(program) => {
-            let request = Request { returns, asks_modseq: program.asks_modseq() };
-            ask(server, program, |_| Asked::Search(running, request));
+            let request = Request { name: "SEARCH", returns, asks_modseq: program.asks_modseq() };
+            ask(server, program, Order::Mailbox, Asked::Search(running, request));
         }
         Err(fault) => refuse(server, &running, returns, &fault.into()),
     }
@@ -85,11 +87,10 @@ fn span(opened: &Opened, set: &SequenceSet, by_uid: bool) -> UidSet {
 }
 
 /// Asks the door for what the criteria find.
-pub(super) fn ask(server: &mut Server, program: Program, asked: impl FnOnce(&Opened) -> Asked) {
+pub(super) fn ask(server: &mut Server, program: Program, order: Order, asked: Asked) {
     let State::Selected(opened) = &server.state else { return };
     let (numbering, recent_from) = (opened.numbering.clone(), opened.recent_from(server.enabled));
-    let asked = asked(opened);
-    server.ask(Question::Search { program, numbering, recent_from }, asked);
+    server.ask(Question::Search { program, numbering, recent_from, order }, asked);
 }
 
 /// RFC 5182 §2.1: a search that is refused leaves nothing saved; one that is not understood leaves what was.
@@ -109,12 +110,12 @@ fn save(server: &mut Server, found: UidSet) {
 /// The door has answered.
 pub(super) fn answered(server: &mut Server, running: &Running, request: &Request, answer: Answer) {
     let Answer::Found(found) = answer else { return refuse(server, running, request.returns, &refusal(answer)) };
-    tell(server, running, "SEARCH", request, &found);
+    tell(server, running, request, &found);
     server.finish(running, &Response::OK);
 }
 
 /// Writes what was found, and saves it if that is asked for.
-fn tell(server: &mut Server, running: &Running, name: &str, request: &Request, found: &[Uid]) {
+fn tell(server: &mut Server, running: &Running, request: &Request, found: &[Uid]) {
     let State::Selected(opened) = &mut server.state else { return };
     let chosen = request.returns.map_or_else(|| vec![found], |returns| returns.chosen(found));
     let chosen = || chosen.iter().copied().flatten().copied();
@@ -123,7 +124,7 @@ fn tell(server: &mut Server, running: &Running, name: &str, request: &Request, f
     let hits = hits(opened, running.by_uid, found);
     let told = Found { tag: &running.tag, by_uid: running.by_uid, hits: &hits, modseq };
     match request.returns {
-        None => write_plain(&mut server.out, name, &told),
+        None => write_plain(&mut server.out, request.name, &told),
         Some(returns) => returns.write(&mut server.out, &told),
     }
     if request.returns.is_some_and(|returns| returns.save) {
@@ -132,7 +133,7 @@ fn tell(server: &mut Server, running: &Running, name: &str, request: &Request, f
 }
 
 /// UIDs as the command tells them: as they are, or as numbers.
-pub(super) fn hits(opened: &Opened, by_uid: bool, found: &[Uid]) -> Vec<u32> {
+fn hits(opened: &Opened, by_uid: bool, found: &[Uid]) -> Vec<u32> {
     let number = |uid: &Uid| if by_uid { Some(*uid) } else { u32::try_from(opened.numbering.number(*uid)?).ok() };
     found.iter().filter_map(number).collect()
 }
@@ -141,6 +142,7 @@ impl From<Fault> for Response {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Syntax => Self::BAD_ARGUMENTS,
+            Fault::UnknownAlgorithm => Self::UNKNOWN_ALGORITHM,
             Fault::UnknownKey => Self::UNKNOWN_KEY,
             Fault::BadCharset => Self::BAD_CHARSET,
             Fault::NotText => Self::NOT_TEXT,

@@ -22,7 +22,10 @@ pub(crate) fn capabilities(server: &Server) -> String {
         offers.extend(["IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "SPECIAL-USE", "CHILDREN", "LIST-EXTENDED"].map(str::to_owned));
         offers.extend(["CONDSTORE", "QRESYNC", "OBJECTID", "SAVEDATE", "PREVIEW"].map(str::to_owned));
         offers.extend(["CREATE-SPECIAL-USE", "LIST-STATUS", "STATUS=SIZE"].map(str::to_owned));
-        offers.extend(["ESEARCH", "SEARCHRES", "WITHIN"].map(str::to_owned));
+        offers.extend(
+            ["ESEARCH", "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"]
+                .map(str::to_owned),
+        );
         // RFC 7889 §2.
         offers.push(format!("APPENDLIMIT={}", server.config.message_bytes_max));
         offers.extend((!server.compressed).then(|| "COMPRESS=DEFLATE".to_owned()));

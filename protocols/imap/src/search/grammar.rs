@@ -5,12 +5,14 @@
 //! command's length. Extensions: SEARCHRES (RFC 5182), WITHIN (RFC 5032), MODSEQ (RFC 7162 §3.1.5), EMAILID and THREADID
 //! (RFC 8474 §6), SAVEDATE (RFC 8514 §4.3).
 
-use super::needle::{Needle, fold};
+use super::needle::Needle;
 use super::program::{Days, Key, Program};
+use crate::fold::fold;
 use crate::grammar::Cursor;
 use crate::limits::{SCANNED_TEXTS_MAX, SEARCH_DEPTH_MAX};
+use crate::objects::email_id;
 use crate::sequence::SequenceSet;
-use stoa_mailbox::{MessageId, SystemFlag, UidSet};
+use stoa_mailbox::{SystemFlag, UidSet};
 
 /// Why a search cannot be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(crate) enum Fault {
     Syntax,
     /// There is no key of this name.
     UnknownKey,
+    /// There is no way of this name to put threads together.
+    UnknownAlgorithm,
     /// The charset is neither UTF-8 nor US-ASCII.
     BadCharset,
     /// A text that is looked for is not UTF-8.
@@ -162,8 +166,7 @@ impl Reader<'_, '_> {
             "KEYWORD" => self.cursor.atom().map(|name| Key::Keyword(name.to_owned())).ok_or(Fault::Syntax),
             "UNKEYWORD" => self.cursor.atom().map(|name| not(Key::Keyword(name.to_owned()))).ok_or(Fault::Syntax),
             "EMAILID" => self.object_id().map(email),
-            // RFC 8474 §5.2: messages here have no THREADID, so none has this one.
-            "THREADID" => self.object_id().map(|_| Key::Or(Vec::new())),
+            "THREADID" => self.object_id().map(Key::Thread),
             "SMALLER" | "LARGER" | "OLDER" | "YOUNGER" => self.numbered(&name),
             "BODY" => self.scanned(false),
             "TEXT" => self.scanned(true),
@@ -318,11 +321,6 @@ fn email(id: String) -> Key {
         Some((holder, message)) if email_id(holder, message) == id => Key::Email(holder, message),
         _ => Key::Or(Vec::new()),
     }
-}
-
-/// RFC 8474 §5.1: the same for all copies that a holder has.
-fn email_id(holder: u64, message: MessageId) -> String {
-    format!("M{holder:x}-{message:x}")
 }
 
 /// Since 1970-01-01; nothing, if there is no such day.

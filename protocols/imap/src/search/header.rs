@@ -2,7 +2,9 @@
 //!
 //! Nothing is decoded before the first question, and nothing twice.
 
-use super::needle::{Needle, fold};
+use super::needle::Needle;
+use crate::fold::fold;
+use crate::objects::ThreadId;
 use std::cell::OnceCell;
 use stoa_mime::header::fields;
 use stoa_mime::words;
@@ -34,6 +36,11 @@ impl<'a> Header<'a> {
     /// Whether the needle is in any field, its name included.
     pub fn contains(&self, needle: &Needle) -> bool {
         self.lines().iter().any(|line| needle.is_in(&line.text))
+    }
+
+    /// Whether the message belongs to the thread of this name.
+    pub fn is_of_thread(&self, name: &str) -> bool {
+        ThreadId::of(self.block).is_some_and(|thread| thread.to_string() == name)
     }
 
     fn lines(&self) -> &[Line] {

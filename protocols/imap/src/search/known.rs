@@ -32,6 +32,7 @@ impl<'a> Known<'a> {
             Key::Or(keys) => self.until(keys, Verdict::Yes),
             Key::Not(key) => !self.judge(key),
             Key::Field(name, needle) => self.header.map_or(Verdict::Unknown, |(header, _)| header.has(name, needle).into()),
+            Key::Thread(name) => self.header.map_or(Verdict::Unknown, |(header, _)| header.is_of_thread(name).into()),
             // What has no date was sent on no day.
             Key::Sent(days) => self.header.map_or(Verdict::Unknown, |(_, sent)| {
                 let local = |date: Date| date.seconds.saturating_add(i64::from(date.offset_minutes) * 60);

@@ -9,11 +9,13 @@ pub(crate) mod grammar;
 mod header;
 mod known;
 mod needle;
+mod order;
 mod program;
 mod reader;
 pub(crate) mod results;
 mod scan;
 
+pub use order::{Arranging, Hit, Order};
 pub use program::Program;
 pub use scan::TextScan;
 

@@ -46,6 +46,8 @@ pub(super) enum Key {
     Saved(Days),
     /// The Date field.
     Sent(Days),
+    /// A message of the thread of this name.
+    Thread(String),
     /// A field by its folded name, and what its value contains.
     Field(String, Needle),
     /// By its place among the program's needles; in the body or, perhaps, in the header.

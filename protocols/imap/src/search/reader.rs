@@ -5,7 +5,7 @@
 //! charsets are back in their first state (RFC 1468, RFC 1843). Past the bound, a letter may be misread where there is no line end, or
 //! in UTF-16. Text that names no charset is judged by the window: UTF-8, or else Windows-1252.
 
-use super::needle::fold;
+use crate::fold::fold;
 use memchr::memrchr;
 use stoa_mime::charset;
 use stoa_mime::transfer::{Decoder, Encoding};

@@ -6,7 +6,7 @@
 use imap_types::flag::Flag;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stoa_imap::search::{EntryFacts, Verdict};
+use stoa_imap::search::{EntryFacts, Hit, Verdict};
 use stoa_imap::{Answer, Mailbox, Question, Refusal, RefusalCode, Selected, Status};
 use stoa_mailbox::{Edit, Entry, FlagChange, FlagNames, Flags, ModSeq, SystemFlag, Uid, UidSet, View};
 
@@ -121,13 +121,15 @@ impl Door {
             Question::Create { .. } | Question::Delete { .. } | Question::Rename { .. } | Question::Subscribe { .. } => {
                 return self.change_tree(question);
             }
-            Question::Search { program, numbering, recent_from } => {
+            Question::Search { program, numbering, recent_from, order } => {
                 let keywords = &numbering.view().keywords;
                 let is_found = |entry: &&Entry| {
                     let facts = EntryFacts { entry, keywords, recent: entry.uid >= recent_from, holder: 1, now: NOW };
                     numbering.number(entry.uid).is_some() && program.by_entry(&facts) == Verdict::Yes
                 };
-                Answer::Found(numbering.view().iter().filter(is_found).map(|entry| entry.uid).collect())
+                let mut arranging = order.begin();
+                numbering.view().iter().filter(is_found).for_each(|entry| arranging.add(&Hit { entry, header: b"", sent: None }));
+                arranging.finish()
             }
             Question::Expunge { uids } => {
                 let name = self.selected.clone().unwrap();

@@ -13,7 +13,7 @@ use fetch::{Fetch, Written};
 pub(super) use search::Search;
 use std::io;
 use stoa_imap::{Answer, Query, Refusal, RefusalCode};
-use stoa_mailbox::{Entry, Numbering};
+use stoa_mailbox::Entry;
 
 /// Messages looked up at once: their summaries are some ten kilobytes each.
 const PAGE_MESSAGES: usize = 32;

@@ -1,10 +1,12 @@
-//! SEARCH: by the entry, else by the header, else by the text that streams past.
+//! SEARCH: by the entry, else by the header, else by the text that streams past. SORT and THREAD look at the headers of what is
+//! found once more.
 
 use super::{PAGE_MESSAGES, Reader, failed};
 use crate::store::Message;
+use std::borrow::Cow;
 use std::io;
-use stoa_imap::Summary;
-use stoa_imap::search::{EntryFacts, Program, TextScan, Verdict};
+use stoa_imap::search::{EntryFacts, Hit, Order, Program, TextScan, Verdict};
+use stoa_imap::{Answer, Summary};
 use stoa_mailbox::{Entry, Numbering, Uid};
 
 /// Octets of a header that a search reads where the summary does not hold it.
@@ -24,8 +26,31 @@ pub(crate) struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// What is found, in this order.
+    pub async fn run(&self, order: Order) -> io::Result<Answer> {
+        let found = self.find().await?;
+        let needs_headers = order.needs_headers();
+        let mut arranging = order.begin();
+        let entries: Vec<Entry> = found.iter().filter_map(|uid| self.numbering.view().find(*uid)).copied().collect();
+        drop(found);
+        for page in entries.chunks(PAGE_MESSAGES) {
+            if !needs_headers {
+                page.iter().for_each(|entry| arranging.add(&Hit { entry, header: b"", sent: None }));
+                continue;
+            }
+            for (entry, message) in page.iter().zip(self.reader.messages(page).await?) {
+                let Some(message) = message else { continue };
+                let summary = Summary::read(&message.summary).map_err(io::Error::other)?;
+                let header = self.header(&message, &summary).await?.unwrap_or_default();
+                arranging.add(&Hit { entry, header: &header, sent: summary.sent().map_err(io::Error::other)? });
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(arranging.finish())
+    }
+
     /// What is found among all messages that have a number, ascending.
-    pub async fn run(&self) -> io::Result<Vec<Uid>> {
+    async fn find(&self) -> io::Result<Vec<Uid>> {
         let mut found = Vec::new();
         let mut entries = self.numbering.view().iter().filter(|entry| self.numbering.number(entry.uid).is_some()).copied();
         loop {
@@ -70,26 +95,28 @@ impl Search<'_> {
         }
     }
 
+    /// The header of a message: from its summary or, where that has no room for it, from its body. Nothing, if that was removed.
+    async fn header<'m>(&self, message: &Message, summary: &Summary<'m>) -> io::Result<Option<Cow<'m, [u8]>>> {
+        if let Some(header) = summary.header().map_err(io::Error::other)? {
+            return Ok(Some(Cow::Borrowed(header)));
+        }
+        let Some(body) = self.reader.body(message).await? else { return Ok(None) };
+        let length = summary.header_length().map_err(io::Error::other)?.min(HEADER_READ_BYTES_MAX);
+        body.read_all(0..length).await.map(|header| Some(Cow::Owned(header))).map_err(failed)
+    }
+
     /// Looks at the header and, if that does not decide, at the text.
     async fn read(&self, entry: &Entry, message: &Message) -> io::Result<bool> {
-        let Some(body) = self.reader.body(message).await? else { return Ok(false) };
         let summary = Summary::read(&message.summary).map_err(io::Error::other)?;
         let sent = summary.sent().map_err(io::Error::other)?;
-        let long;
-        let header = match summary.header().map_err(io::Error::other)? {
-            Some(header) => header,
-            None => {
-                let length = summary.header_length().map_err(io::Error::other)?.min(HEADER_READ_BYTES_MAX);
-                long = body.read_all(0..length).await.map_err(failed)?;
-                &long
-            }
-        };
+        let Some(header) = self.header(message, &summary).await? else { return Ok(false) };
         let facts = self.facts(entry);
-        match self.program.by_header(&facts, header, sent) {
+        match self.program.by_header(&facts, &header, sent) {
             Verdict::Yes => return Ok(true),
             Verdict::No => return Ok(false),
             Verdict::Unknown => {}
         }
+        let Some(body) = self.reader.body(message).await? else { return Ok(false) };
         let parts = summary.parts().map_err(io::Error::other)?;
         let mut scan = TextScan::new(&self.program, &parts);
         while let Some(range) = scan.next() {
@@ -103,6 +130,6 @@ impl Search<'_> {
                 scan.feed(&chunk);
             }
         }
-        Ok(scan.verdict(&facts, header, sent))
+        Ok(scan.verdict(&facts, &header, sent))
     }
 }
