@@ -23,7 +23,10 @@ use crate::wire::Wire;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// A demo's start is mostly waiting.
+const CONVERSATIONS_AT_ONCE: usize = 4;
 /// Lines that are passed over in search of one.
 const LINES_PASSED_MAX: usize = 1_000;
 
@@ -154,16 +157,27 @@ fn every_conversation_goes_as_written() {
     let mut scripts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
     assert!(!scripts.is_empty());
-    for path in scripts {
-        let script = std::fs::read_to_string(&path).unwrap();
-        let mut home = Home::new();
-        let daemon = home.start();
-        let mut stage = Stage { daemon: &daemon, wires: HashMap::new(), pages: HashMap::new(), names: HashMap::new() };
-        for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            let (connection, event) = line.split_once(' ').unwrap_or((line, ""));
-            stage.play(connection, event).unwrap_or_else(|wrong| panic!("{}:{}: {line}\n{wrong}", path.display(), number + 1));
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..CONVERSATIONS_AT_ONCE {
+            scope.spawn(|| {
+                while let Some(path) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    converse(path);
+                }
+            });
         }
-        drop(stage);
-        daemon.stop();
+    });
+}
+
+fn converse(path: &Path) {
+    let script = std::fs::read_to_string(path).unwrap();
+    let mut home = Home::new();
+    let daemon = home.start();
+    let mut stage = Stage { daemon: &daemon, wires: HashMap::new(), pages: HashMap::new(), names: HashMap::new() };
+    for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        let (connection, event) = line.split_once(' ').unwrap_or((line, ""));
+        stage.play(connection, event).unwrap_or_else(|wrong| panic!("{}:{}: {line}\n{wrong}", path.display(), number + 1));
     }
+    drop(stage);
+    daemon.stop();
 }
