@@ -34,6 +34,8 @@ pub enum Question {
     Status {
         /// Its name.
         mailbox: String,
+        /// Its number, if it was just listed: among thousands the name need not be looked for again.
+        number: Option<u32>,
     },
     /// RFC 3501 §6.3.3; [`Answer::Created`].
     Create {
@@ -224,8 +226,15 @@ pub struct Mailbox {
     pub special_use: Option<&'static str>,
     /// Is it subscribed?
     pub subscribed: bool,
-    /// False for a name that is only subscribed.
-    pub exists: bool,
+    /// The door's own number for it; none for a name that is only subscribed.
+    pub number: Option<u32>,
+}
+
+impl Mailbox {
+    /// Is it more than a name that somebody subscribed?
+    pub fn exists(&self) -> bool {
+        self.number.is_some()
+    }
 }
 
 /// An open mailbox.

@@ -158,7 +158,7 @@ fn name(question: &Question) -> String {
         Question::Mailboxes => "mailboxes".into(),
         Question::Select { mailbox, .. } => format!("select {mailbox}"),
         Question::Unselect => "unselect".into(),
-        Question::Status { mailbox } => format!("status {mailbox}"),
+        Question::Status { mailbox, .. } => format!("status {mailbox}"),
         Question::Create { mailbox, .. } => format!("create {mailbox}"),
         Question::Delete { mailbox } => format!("delete {mailbox}"),
         Question::Rename { from, to } => format!("rename {from} {to}"),

@@ -14,7 +14,7 @@ use super::Services;
 use crate::delivery::admit::{Wish, admit, rights};
 use crate::delivery::{Intake, Received};
 use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
-use crate::store::{self, Change, Outcome, Place, StoreError};
+use crate::store::{self, Change, MailboxId, Outcome, Place, StoreError};
 use crate::trust::Trust;
 use bytes::Bytes;
 use refusals::{not_admitted, refused, unavailable};
@@ -128,7 +128,7 @@ impl ImapDoor {
                 self.let_go().await;
                 Ok(Answer::Done(None))
             }
-            Question::Status { mailbox } => self.status(&mailbox).await,
+            Question::Status { mailbox, number } => self.status(&mailbox, number).await,
             Question::Vanished { since } => self.vanished(since).await,
             Question::Create { mailbox, special_use } => self.create(mailbox, special_use).await,
             Question::Delete { mailbox } => {
@@ -284,8 +284,12 @@ impl ImapDoor {
         }
     }
 
-    async fn status(&self, mailbox: &str) -> Answered {
-        let (place, _) = self.find(mailbox).await?;
+    /// By number where that is known, and else by name.
+    async fn status(&self, mailbox: &str, number: Option<u32>) -> Answered {
+        let place = match number {
+            Some(number) => (self.holder()?, MailboxId(number)),
+            None => self.find(mailbox).await?.0,
+        };
         let store = &self.services.store;
         let view = store.watch(place).await.map_err(refused)?.borrow().clone();
         let recent_from = store.recent_from(place).await.map_err(refused)?;

@@ -56,7 +56,9 @@ async fn renaming_inbox_moves_its_mail_and_leaves_it_empty() {
     let rename = Question::Rename { from: "INBOX".into(), to: "old".into() };
     assert!(matches!(door.ask(rename).await, Answer::Done(_)));
     for (mailbox, messages) in [("INBOX", 0), ("old", 1)] {
-        let Answer::Status(status) = door.ask(Question::Status { mailbox: mailbox.into() }).await else { panic!("{mailbox}") };
+        let Answer::Status(status) = door.ask(Question::Status { mailbox: mailbox.into(), number: None }).await else {
+            panic!("{mailbox}")
+        };
         assert_eq!(status.messages, messages, "{mailbox}");
     }
 }
@@ -69,6 +71,8 @@ async fn a_mailbox_that_is_deleted_elsewhere_is_told_once() {
     assert!(matches!(door.ask(Question::Select { mailbox: "a".into(), read_only: false }).await, Answer::Selected(_)));
     let place = door.open.as_ref().unwrap().place;
     house.store.commit(Change::DeleteMailbox { place, name: "a".into() }).await.unwrap();
+    let Answer::Refused(refusal) = door.ask(Question::Status { mailbox: "a".into(), number: Some(place.1.0) }).await else { panic!() };
+    assert_eq!(refusal.code, Some(RefusalCode::NonExistent), "also to who just listed it");
     assert!(matches!(door.event().await, Event::Gone));
     let again = tokio::time::timeout(std::time::Duration::from_millis(20), door.event()).await;
     assert!(again.is_err(), "it is gone only once");

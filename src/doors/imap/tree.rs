@@ -2,6 +2,7 @@
 
 use super::refusals::{refused, unavailable};
 use crate::store::{Change, Holder, HolderId, MailboxId, Outcome, Place, SpecialUse, Store};
+use std::collections::HashSet;
 use std::sync::Arc;
 use stoa_imap::{Answer, Mailbox, Refusal, RefusalCode};
 use stoa_mailbox::UidSet;
@@ -13,14 +14,15 @@ async fn holder(store: &Store, holder: HolderId) -> Result<Holder, Refusal> {
 /// All mailboxes and all names that are only subscribed, INBOX first, the others by name.
 pub(super) async fn mailboxes(store: &Store, id: HolderId) -> Result<Answer, Refusal> {
     let tree = holder(store, id).await?;
+    let names: HashSet<&str> = tree.mailboxes.iter().map(|leaf| leaf.name.as_str()).collect();
     let existing = tree.mailboxes.iter().map(|leaf| Mailbox {
         name: leaf.name.clone(),
         special_use: leaf.special_use.map(attribute),
         subscribed: tree.subscriptions.contains(&leaf.name),
-        exists: true,
+        number: Some(leaf.id.0),
     });
-    let only_subscribed = tree.subscriptions.iter().filter(|name| tree.find(name).is_none());
-    let remembered = only_subscribed.map(|name| Mailbox { name: name.clone(), special_use: None, subscribed: true, exists: false });
+    let only_subscribed = tree.subscriptions.iter().filter(|name| !names.contains(name.as_str()));
+    let remembered = only_subscribed.map(|name| Mailbox { name: name.clone(), special_use: None, subscribed: true, number: None });
     let mut all: Vec<Mailbox> = existing.chain(remembered).collect();
     all.sort_by(|a, b| (a.name != INBOX, &a.name).cmp(&(b.name != INBOX, &b.name)));
     Ok(Answer::Mailboxes(Arc::new(all)))

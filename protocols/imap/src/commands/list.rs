@@ -148,9 +148,10 @@ fn go_on(server: &mut Server, running: Running, mut rest: Rest) {
     while let Some(line) = rest.lines.next() {
         write(&mut server.out, "LIST", &line.name, &line.attributes, utf8);
         write_child_info(&mut server.out, &line.child_info);
-        if line.counts && !rest.items.is_empty() {
+        if line.counted.is_some() && !rest.items.is_empty() {
             rest.asked = line.name;
-            return server.ask(Question::Status { mailbox: rest.asked.clone() }, Asked::Counted(running, rest));
+            let question = Question::Status { mailbox: rest.asked.clone(), number: line.counted };
+            return server.ask(question, Asked::Counted(running, rest));
         }
     }
     server.finish(&running, &Response::OK);
@@ -186,17 +187,17 @@ mod tests {
     use crate::questions::Mailbox;
 
     fn mailboxes() -> Vec<Mailbox> {
-        let mailbox = |name: &str, special_use, subscribed, exists| Mailbox { name: name.into(), special_use, subscribed, exists };
+        let mailbox = |name: &str, special_use, subscribed, exists| Mailbox { name: name.into(), special_use, subscribed, number: exists };
         vec![
-            mailbox("INBOX", None, true, true),
-            mailbox("Drafts", Some("\\Drafts"), false, true),
-            mailbox("Spaces/uni/list", None, true, true),
-            mailbox("a", None, false, true),
-            mailbox("a-b", None, false, true),
-            mailbox("a/b", None, true, true),
-            mailbox("b", None, false, true),
-            mailbox("b/old", Some("\\Archive"), false, true),
-            mailbox("gone/x", None, true, false),
+            mailbox("INBOX", None, true, Some(1)),
+            mailbox("Drafts", Some("\\Drafts"), false, Some(1)),
+            mailbox("Spaces/uni/list", None, true, Some(1)),
+            mailbox("a", None, false, Some(1)),
+            mailbox("a-b", None, false, Some(1)),
+            mailbox("a/b", None, true, Some(1)),
+            mailbox("b", None, false, Some(1)),
+            mailbox("b/old", Some("\\Archive"), false, Some(1)),
+            mailbox("gone/x", None, true, None),
         ]
     }
 

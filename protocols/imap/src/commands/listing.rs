@@ -33,17 +33,18 @@ pub(super) struct Line {
     pub attributes: Vec<&'static str>,
     /// RFC 5258 §3.5: which options names below it meet.
     pub child_info: Vec<&'static str>,
-    /// RFC 5819 §2: its STATUS is told, if that is asked for: it is a mailbox, and not only shown for what is below it.
-    pub counts: bool,
+    /// RFC 5819 §2: of this mailbox the STATUS is told, if that is asked for; of none where only a level is shown, or a name
+    /// for what is below it.
+    pub counted: Option<u32>,
 }
 
 impl Listing {
     /// What is said of these mailboxes, in their order.
     pub(super) fn lines(&self, mailboxes: &[Mailbox]) -> Vec<Line> {
-        let shown: Vec<&Mailbox> = mailboxes.iter().filter(|mailbox| mailbox.exists || self.subscribed).collect();
+        let shown: Vec<&Mailbox> = mailboxes.iter().filter(|mailbox| mailbox.exists() || self.subscribed).collect();
         let chosen = || shown.iter().filter(|mailbox| self.recursive && self.chooses(mailbox));
         let below = Below {
-            any: shown.iter().filter(|mailbox| mailbox.exists).flat_map(|mailbox| levels_above(&mailbox.name)).collect(),
+            any: shown.iter().filter(|mailbox| mailbox.exists()).flat_map(|mailbox| levels_above(&mailbox.name)).collect(),
             chosen: chosen().flat_map(|mailbox| levels_above(&mailbox.name)).collect(),
             unlisted: chosen().filter(|mailbox| !self.fits(&mailbox.name)).flat_map(|mailbox| levels_above(&mailbox.name)).collect(),
         };
@@ -62,15 +63,15 @@ impl Listing {
         // RFC 5258 §3.5: a name that is not chosen itself is named only for one below it that is not.
         let shown = chosen || below.unlisted.contains(name);
         (shown && self.fits(name)).then_some(())?;
-        let exists = mailbox.is_some_and(|mailbox| mailbox.exists);
+        let number = mailbox.and_then(|mailbox| mailbox.number);
         let subscribed = self.show_subscribed && mailbox.is_some_and(|mailbox| mailbox.subscribed);
         let missing = if self.extended { "\\NonExistent" } else { "\\Noselect" };
         let children = if below.any.contains(name) { "\\HasChildren" } else { "\\HasNoChildren" };
-        let attributes = [(!exists).then_some(missing), Some(children), subscribed.then_some("\\Subscribed")];
+        let attributes = [number.is_none().then_some(missing), Some(children), subscribed.then_some("\\Subscribed")];
         let attributes = attributes.into_iter().chain([mailbox.and_then(|mailbox| mailbox.special_use)]).flatten().collect();
         let options = [self.subscribed.then_some("SUBSCRIBED"), self.special_use.then_some("SPECIAL-USE")];
         let child_info = options.into_iter().flatten().filter(|_| below.chosen.contains(name)).collect();
-        Some(Line { name: name.to_owned(), attributes, child_info, counts: exists && chosen })
+        Some(Line { name: name.to_owned(), attributes, child_info, counted: number.filter(|_| chosen) })
     }
 
     fn chooses(&self, mailbox: &Mailbox) -> bool {

@@ -56,7 +56,12 @@ mod tests {
 
     #[test]
     fn subscriptions() {
-        let mailbox = |name: &str, subscribed, exists| Mailbox { name: name.into(), special_use: None, subscribed, exists };
+        let mailbox = |name: &str, subscribed, exists: bool| Mailbox {
+            name: name.into(),
+            special_use: None,
+            subscribed,
+            number: exists.then_some(1),
+        };
         let mailboxes = [
             mailbox("INBOX", true, true),
             mailbox("Spaces/uni/list", true, true),

@@ -81,7 +81,7 @@ pub(super) fn status(server: &mut Server, running: Running, mut cursor: Cursor<'
     match parse(server, &mut cursor) {
         Ok(request) => {
             learn_condstore(server, &request.items);
-            server.ask(Question::Status { mailbox: request.mailbox.clone() }, Asked::Status(running, request));
+            server.ask(Question::Status { mailbox: request.mailbox.clone(), number: None }, Asked::Status(running, request));
         }
         Err(response) => server.respond(&running.tag, &response),
     }

@@ -97,7 +97,7 @@ impl Door {
                 self.selected = None;
                 Answer::Done(None)
             }
-            Question::Status { mailbox } => Answer::Status(status(self.existing(&mailbox)?)),
+            Question::Status { mailbox, .. } => Answer::Status(status(self.existing(&mailbox)?)),
             Question::Vanished { since } => {
                 let name = self.selected.clone().unwrap();
                 let gone = self.boxes[&name].gone.iter().filter(|(modseq, _)| *modseq > since);
@@ -185,7 +185,7 @@ impl Door {
     fn list(&self) -> Vec<Mailbox> {
         let line = |(name, found): (&String, &Box)| {
             let special_use = (name == "Drafts").then_some("\\Drafts");
-            Mailbox { name: name.clone(), special_use, subscribed: found.subscribed, exists: found.exists }
+            Mailbox { name: name.clone(), special_use, subscribed: found.subscribed, number: found.exists.then_some(1) }
         };
         let mut all: Vec<_> = self.boxes.iter().map(line).collect();
         all.sort_by_key(|mailbox| mailbox.name != "INBOX");
