@@ -78,11 +78,7 @@ impl Door {
         Ok(match question {
             Question::Authenticate(question) => Answer::Authentication(authenticate(question)),
             Question::Refresh | Question::AbortAppend => Answer::Done(self.newest()),
-            Question::Mailboxes => {
-                let all = self.list();
-                self.vanishing.take().and_then(|name| self.boxes.remove(&name));
-                Answer::Mailboxes(Arc::new(all))
-            }
+            Question::Mailboxes => Answer::Mailboxes(Arc::new(self.list())),
             Question::Select { mailbox, read_only } => {
                 self.selected = None;
                 let found = self.existing(&mailbox)?;
@@ -182,13 +178,14 @@ impl Door {
         self.boxes.insert(name.to_owned(), made);
     }
 
-    fn list(&self) -> Vec<Mailbox> {
+    fn list(&mut self) -> Vec<Mailbox> {
         let line = |(name, found): (&String, &Box)| {
             let special_use = (name == "Drafts").then_some("\\Drafts");
             Mailbox { name: name.clone(), special_use, subscribed: found.subscribed, number: found.exists.then_some(1) }
         };
         let mut all: Vec<_> = self.boxes.iter().map(line).collect();
         all.sort_by_key(|mailbox| mailbox.name != "INBOX");
+        self.vanishing.take().and_then(|name| self.boxes.remove(&name));
         all
     }
 
