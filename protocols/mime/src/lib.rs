@@ -8,6 +8,7 @@ pub mod address;
 pub mod charset;
 pub mod content;
 pub mod date;
+pub mod entities;
 pub mod header;
 pub mod limits;
 mod line;
