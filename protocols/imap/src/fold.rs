@@ -5,6 +5,7 @@
 //! which tell apart what this does not. Marks are not put in order and neighbours not looked at: text may be cut
 //! between any two letters and is folded all the same.
 
+use std::sync::LazyLock;
 use unicode_normalization::char::decompose_compatible;
 
 /// The text, folded.
@@ -18,8 +19,7 @@ pub(crate) fn fold(text: &str) -> String {
 pub(crate) fn fold_into(text: &str, folded: &mut String) {
     let mut rest = text;
     while !rest.is_empty() {
-        let plain = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
-        let (ascii, other) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+        let (ascii, other) = rest.split_at_checked(ascii_start(rest)).unwrap_or((rest, ""));
         let from = folded.len();
         folded.push_str(ascii);
         if let Some(added) = folded.get_mut(from..) {
@@ -27,16 +27,44 @@ pub(crate) fn fold_into(text: &str, folded: &mut String) {
         }
         let end = other.bytes().position(|byte| byte.is_ascii()).unwrap_or(other.len());
         let (letters, after) = other.split_at_checked(end).unwrap_or((other, ""));
-        letters.chars().for_each(|letter| decompose_compatible(letter, |letter| push(letter, folded)));
+        letters.chars().for_each(|letter| fold_letter(letter, folded));
         rest = after;
     }
 }
 
-fn push(letter: char, folded: &mut String) {
-    if letter.is_ascii() {
-        return folded.push(letter.to_ascii_lowercase());
+/// Octets before the first letter that is not ASCII.
+fn ascii_start(text: &str) -> usize {
+    const AT_ONCE: usize = 64;
+    let whole = text.as_bytes().chunks(AT_ONCE).take_while(|chunk| chunk.is_ascii()).map(<[u8]>::len).sum();
+    let rest = text.as_bytes().get(whole..).unwrap_or_default();
+    whole + rest.iter().take_while(|byte| byte.is_ascii()).count()
+}
+
+/// Letters below this are those of most texts in Latin, Greek, Cyrillic and Armenian.
+const KNOWN_LETTERS: usize = 0x590;
+
+/// What each of them becomes, in UTF-8: octets and their number.
+static KNOWN: LazyLock<Vec<([u8; 7], usize)>> = LazyLock::new(|| {
+    let known = |letter: char| {
+        let (mut text, mut octets) = (String::new(), [0; 7]);
+        fold_slowly(letter, &mut text);
+        let place = octets.get_mut(..text.len());
+        let fits = place.map(|place| place.copy_from_slice(text.as_bytes())).is_some();
+        (octets, if fits { text.len() } else { usize::MAX })
+    };
+    (0..KNOWN_LETTERS).map(|number| u32::try_from(number).ok().and_then(char::from_u32).map_or(([0; 7], usize::MAX), known)).collect()
+});
+
+fn fold_letter(letter: char, folded: &mut String) {
+    let known = usize::try_from(u32::from(letter)).ok().and_then(|number| KNOWN.get(number));
+    match known.and_then(|(octets, length)| octets.get(..*length)).and_then(|octets| str::from_utf8(octets).ok()) {
+        Some(text) => folded.push_str(text),
+        None => fold_slowly(letter, folded),
     }
-    letter.to_uppercase().flat_map(char::to_lowercase).for_each(|letter| folded.push(letter));
+}
+
+fn fold_slowly(letter: char, folded: &mut String) {
+    decompose_compatible(letter, |letter| folded.extend(letter.to_uppercase().flat_map(char::to_lowercase)));
 }
 
 #[cfg(test)]

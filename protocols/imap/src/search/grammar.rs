@@ -6,7 +6,7 @@
 //! (RFC 8474 §6), SAVEDATE (RFC 8514 §4.3).
 
 use super::needle::Needle;
-use super::program::{Days, Key, Program};
+use super::program::{Days, Key, Program, Sought};
 use crate::fold::fold;
 use crate::grammar::Cursor;
 use crate::limits::{SCANNED_TEXTS_MAX, SEARCH_DEPTH_MAX};
@@ -55,18 +55,18 @@ pub(crate) fn charset(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
 ///
 /// Texts are UTF-8, which US-ASCII is, too; without a charset nothing else can be meant by them.
 pub(crate) fn program(cursor: &mut Cursor<'_>, resolve: &dyn Fn(&SequenceSet, bool) -> UidSet) -> Result<Program, Fault> {
-    let mut reader = Reader { cursor, resolve, needles: Vec::new(), asks_modseq: false };
+    let mut reader = Reader { cursor, resolve, sought: Vec::new(), asks_modseq: false };
     let root = reader.keys()?;
     if !reader.cursor.end_of_command() {
         return Err(Fault::Syntax);
     }
-    Ok(Program { root, needles: reader.needles, asks_modseq: reader.asks_modseq })
+    Ok(Program { root, sought: reader.sought, asks_modseq: reader.asks_modseq })
 }
 
 struct Reader<'r, 'c> {
     cursor: &'r mut Cursor<'c>,
     resolve: &'r dyn Fn(&SequenceSet, bool) -> UidSet,
-    needles: Vec<Needle>,
+    sought: Vec<Sought>,
     asks_modseq: bool,
 }
 
@@ -261,11 +261,11 @@ impl Reader<'_, '_> {
         if text.is_empty() {
             return Ok(Key::And(Vec::new()));
         }
-        if self.needles.len() >= SCANNED_TEXTS_MAX {
+        if self.sought.len() >= SCANNED_TEXTS_MAX {
             return Err(Fault::TooMany);
         }
-        self.needles.push(Needle::new(&text));
-        Ok(Key::Scanned { needle: self.needles.len() - 1, in_header })
+        self.sought.push(Sought { needle: Needle::new(&text), in_header });
+        Ok(Key::Scanned(self.sought.len() - 1))
     }
 
     /// astring

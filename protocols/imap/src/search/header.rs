@@ -1,41 +1,51 @@
 //! The header of a message as searches see it: fields with their encoded words decoded (RFC 2047), folded in case.
 //!
-//! Nothing is decoded before the first question, and nothing twice.
+//! Nothing is decoded before it is asked for, and nothing twice.
 
 use super::needle::Needle;
 use crate::fold::fold;
 use crate::objects::ThreadId;
+use memchr::memmem;
 use std::cell::OnceCell;
-use stoa_mime::header::fields;
+use stoa_mime::header::{Field, fields};
 use stoa_mime::words;
 
 /// A header block to be asked about.
 pub(super) struct Header<'a> {
     block: &'a [u8],
-    lines: OnceCell<Vec<Line>>,
+    fields: OnceCell<Vec<Line<'a>>>,
+    text: OnceCell<String>,
 }
 
-/// One field as `name: value`, folded.
-struct Line {
-    text: String,
-    /// Octets of the name.
-    name: usize,
+struct Line<'a> {
+    field: Field<'a>,
+    /// Its value, folded.
+    value: OnceCell<String>,
 }
 
 impl<'a> Header<'a> {
     /// Of a block that ends with its empty line or with its last field.
     pub fn new(block: &'a [u8]) -> Self {
-        Self { block, lines: OnceCell::new() }
+        Self { block, fields: OnceCell::new(), text: OnceCell::new() }
     }
 
-    /// Whether a field of this folded name has the needle in its value.
+    /// Whether a field of this name has the needle in its value.
     pub fn has(&self, name: &str, needle: &Needle) -> bool {
-        self.lines().iter().any(|line| line.value_of(name).is_some_and(|value| needle.is_in(value)))
+        self.fields().iter().filter(|line| line.field.is(name)).any(|line| needle.is_in(line.value()))
     }
 
     /// Whether the needle is in any field, its name included.
     pub fn contains(&self, needle: &Needle) -> bool {
-        self.lines().iter().any(|line| needle.is_in(&line.text))
+        needle.is_in(self.text.get_or_init(|| {
+            let mut text = String::with_capacity(self.block.len());
+            for line in self.fields() {
+                text.push_str(&fold(&String::from_utf8_lossy(line.field.name)));
+                text.push_str(": ");
+                text.push_str(line.value());
+                text.push('\n');
+            }
+            text
+        }))
     }
 
     /// Whether the message belongs to the thread of this name.
@@ -43,21 +53,22 @@ impl<'a> Header<'a> {
         ThreadId::of(self.block).is_some_and(|thread| thread.to_string() == name)
     }
 
-    fn lines(&self) -> &[Line] {
-        self.lines.get_or_init(|| {
-            let line = |field: stoa_mime::header::Field<'_>| {
-                let name = fold(&String::from_utf8_lossy(field.name));
-                Line { name: name.len(), text: name + ": " + &fold(&words::decode(&field.value())) }
-            };
-            fields(self.block).map(line).collect()
-        })
+    fn fields(&self) -> &[Line<'a>] {
+        self.fields.get_or_init(|| fields(self.block).map(|field| Line { field, value: OnceCell::new() }).collect())
     }
 }
 
-impl Line {
-    fn value_of(&self, name: &str) -> Option<&str> {
-        let (own, value) = self.text.split_at_checked(self.name)?;
-        (own == name).then(|| value.strip_prefix(": "))?
+impl Line<'_> {
+    fn value(&self) -> &str {
+        self.value.get_or_init(|| {
+            let mut value = self.field.value().into_owned();
+            if !value.is_ascii() || memmem::find(&value, b"=?").is_some() {
+                return fold(&words::decode(&value));
+            }
+            // As decoding would leave it.
+            value.iter_mut().for_each(|byte| *byte = if byte.is_ascii_control() { b' ' } else { byte.to_ascii_lowercase() });
+            String::from_utf8(value).unwrap_or_default()
+        })
     }
 }
 

@@ -1,28 +1,27 @@
 //! Judging a criterion by what is known so far of a message: yes, no, or not yet.
 
 use super::header::Header;
-use super::needle::Needle;
-use super::program::Key;
+use super::program::{Key, Sought};
 use super::{EntryFacts, Verdict};
 use stoa_mime::date::Date;
 
 /// What is known.
 #[derive(Clone, Copy)]
-pub(super) struct Known<'a> {
-    pub needles: &'a [Needle],
+pub(super) struct Known<'a, 'h> {
+    pub sought: &'a [Sought],
     pub facts: Option<&'a EntryFacts<'a>>,
     /// The header of the message, and when it was sent.
-    pub header: Option<(&'a Header<'a>, Option<Date>)>,
-    /// For each needle whether it is in the body; none where nothing was read.
+    pub header: Option<(&'a Header<'h>, Option<Date>)>,
+    /// For each text sought whether it was found; none where nothing was read.
     pub found: &'a [bool],
     /// Whether the body was read as far as need be: what was not found is not there.
     pub is_whole: bool,
 }
 
-impl<'a> Known<'a> {
+impl<'a> Known<'a, '_> {
     /// Of a message not looked at.
-    pub fn nothing(needles: &'a [Needle]) -> Self {
-        Self { needles, facts: None, header: None, found: &[], is_whole: false }
+    pub fn nothing(sought: &'a [Sought]) -> Self {
+        Self { sought, facts: None, header: None, found: &[], is_whole: false }
     }
 
     /// Whether the criterion holds. What decides first is not looked past.
@@ -38,7 +37,7 @@ impl<'a> Known<'a> {
                 let local = |date: Date| date.seconds.saturating_add(i64::from(date.offset_minutes) * 60);
                 sent.is_some_and(|date| days.contain(local(date))).into()
             }),
-            Key::Scanned { needle, in_header } => self.scanned(*needle, *in_header),
+            Key::Scanned(place) => self.scanned(*place),
             _ => self.facts.map_or(Verdict::Unknown, |facts| by_facts(key, facts).into()),
         }
     }
@@ -56,24 +55,24 @@ impl<'a> Known<'a> {
         verdict
     }
 
-    fn scanned(&self, needle: usize, in_header: bool) -> Verdict {
-        let in_body = self.found.get(needle).is_some_and(|found| *found);
-        let here = || in_header && self.header.zip(self.needles.get(needle)).is_some_and(|((header, _), needle)| header.contains(needle));
-        match in_body || here() {
+    fn scanned(&self, place: usize) -> Verdict {
+        let was_found = self.found.get(place).is_some_and(|found| *found);
+        let in_header = |sought: &&Sought| sought.in_header && self.header.is_some_and(|(header, _)| header.contains(&sought.needle));
+        match was_found || self.sought.get(place).filter(in_header).is_some() {
             false if !self.is_whole => Verdict::Unknown,
             found => found.into(),
         }
     }
 
-    /// Adds the needles by which an undecided criterion may still be decided.
-    pub fn wanted(&self, key: &Key, needles: &mut Vec<usize>) {
+    /// Adds the places of the texts by which an undecided criterion may still be decided.
+    pub fn wanted(&self, key: &Key, places: &mut Vec<usize>) {
         if self.judge(key) != Verdict::Unknown {
             return;
         }
         match key {
-            Key::And(keys) | Key::Or(keys) => keys.iter().for_each(|key| self.wanted(key, needles)),
-            Key::Not(key) => self.wanted(key, needles),
-            Key::Scanned { needle, .. } => needles.push(*needle),
+            Key::And(keys) | Key::Or(keys) => keys.iter().for_each(|key| self.wanted(key, places)),
+            Key::Not(key) => self.wanted(key, places),
+            Key::Scanned(place) => places.push(*place),
             _ => {}
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! A [`Program`] is made once of the criteria and asked for each message, the cheap way first: of its entry in the
 //! mailbox, then of its header; only what is undecided still is read through, with a [`TextScan`]. Criteria and messages come
-//! from strangers. Texts are compared as Unicode, after transfer encoding and charset are taken off, in lower case.
-//! Gaps: HTML is looked through with its marks, and text that is not in Unicode is not normalized.
+//! from strangers. Texts are compared as Unicode, folded, after transfer encoding and charset are taken off.
+//! Of HTML, what a person sees is looked through.
 
 pub(crate) mod grammar;
 mod header;
+mod html;
 mod known;
 mod needle;
 mod order;

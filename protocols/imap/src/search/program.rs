@@ -13,7 +13,7 @@ use stoa_mime::date::Date;
 pub struct Program {
     pub(super) root: Key,
     /// What is looked for in whole messages; keys name them by their place.
-    pub(super) needles: Vec<Needle>,
+    pub(super) sought: Vec<Sought>,
     /// A key asks for mod-sequences: the response tells them, too (RFC 7162 §3.1.5).
     pub(super) asks_modseq: bool,
 }
@@ -50,11 +50,16 @@ pub(super) enum Key {
     Thread(String),
     /// A field by its folded name, and what its value contains.
     Field(String, Needle),
-    /// By its place among the program's needles; in the body or, perhaps, in the header.
-    Scanned {
-        needle: usize,
-        in_header: bool,
-    },
+    /// By its place in what is sought.
+    Scanned(usize),
+}
+
+/// A text that is looked for in a whole message.
+#[derive(Debug, Clone)]
+pub(super) struct Sought {
+    pub needle: Needle,
+    /// Also in header fields (TEXT), or in the body alone (BODY).
+    pub in_header: bool,
 }
 
 /// Days of a calendar, counted from 1970-01-01.
@@ -82,13 +87,13 @@ const DAY_SECONDS: i64 = 86_400;
 impl Program {
     /// Judges by the entry alone.
     pub fn by_entry(&self, facts: &EntryFacts<'_>) -> Verdict {
-        Known { facts: Some(facts), ..Known::nothing(&self.needles) }.judge(&self.root)
+        Known { facts: Some(facts), ..Known::nothing(&self.sought) }.judge(&self.root)
     }
 
     /// Judges by the entry and the whole header of the message; `sent` is its Date field, where that can be understood.
     pub fn by_header(&self, facts: &EntryFacts<'_>, header: &[u8], sent: Option<Date>) -> Verdict {
         let header = Header::new(header);
-        Known { facts: Some(facts), header: Some((&header, sent)), ..Known::nothing(&self.needles) }.judge(&self.root)
+        Known { facts: Some(facts), header: Some((&header, sent)), ..Known::nothing(&self.sought) }.judge(&self.root)
     }
 
     /// Is a mod-sequence among what is asked for?

@@ -1,12 +1,15 @@
 //! The text of a part, folded, in windows: each is shown with the end of the one before.
 //!
-//! Takes the octets of a body in pieces of any size; where windows end depends on the text alone. What is held has a fixed
-//! bound. A window of UTF-8 ends between letters, one in a charset of several octets per letter at a line end, where such
+//! Takes the octets of a body in pieces of any size. What is held has a fixed bound. Octets that are text as they are, which most
+//! are, go the short way. Else they are read in windows whose ends depend on the text alone: one
+//! of UTF-8 ends between letters, one in a charset of several octets per letter at a line end, where such
 //! charsets are back in their first state (RFC 1468, RFC 1843). Past the bound, a letter may be misread where there is no line end, or
 //! in UTF-16. Text that names no charset is judged by the window: UTF-8, or else Windows-1252.
 
-use crate::fold::fold;
+use super::html::Html;
+use crate::fold::fold_into;
 use memchr::memrchr;
+use std::borrow::Cow;
 use stoa_mime::charset;
 use stoa_mime::transfer::{Decoder, Encoding};
 
@@ -20,10 +23,15 @@ pub(super) const LINES_WINDOW_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Reader {
     decoder: Decoder,
+    /// There is no encoding to take off.
+    is_plain: bool,
     charset: Charset,
+    html: Option<Html>,
     window_bytes: usize,
     overlap_bytes: usize,
+    /// Without transfer encoding, and not yet read.
     octets: Vec<u8>,
+    /// Folded, and not yet shown but for the overlap.
     text: String,
 }
 
@@ -43,13 +51,22 @@ enum Charset {
 
 impl Reader {
     /// Of a body in this encoding and charset. Each window begins with `overlap_bytes` of the one before, or more.
-    pub fn new(encoding: Encoding, charset: Option<&str>, overlap_bytes: usize) -> Self {
+    pub fn new(encoding: Encoding, charset: Option<&str>, is_html: bool, overlap_bytes: usize) -> Self {
         let charset = Charset::of(charset);
         let window_bytes = match charset {
             Charset::Lines(_) | Charset::Whole(_) => LINES_WINDOW_BYTES,
             _ => WINDOW_BYTES,
         };
-        Self { decoder: Decoder::new(encoding), charset, window_bytes, overlap_bytes, octets: Vec::new(), text: String::new() }
+        Self {
+            decoder: Decoder::new(encoding),
+            is_plain: encoding == Encoding::Identity,
+            charset,
+            html: is_html.then(Html::default),
+            window_bytes,
+            overlap_bytes,
+            octets: Vec::new(),
+            text: String::new(),
+        }
     }
 
     /// With another size of windows, four octets at least.
@@ -61,10 +78,17 @@ impl Reader {
     /// Reads on and shows the windows that are full.
     pub fn feed(&mut self, bytes: &[u8], show: &mut impl FnMut(&str)) {
         for piece in bytes.chunks(self.window_bytes) {
-            self.decoder.decode(piece, &mut self.octets);
-            while let Some(window) = self.octets.get(..self.window_bytes) {
-                let length = self.charset.cut(window);
-                self.read(length, show);
+            if let Some(text) = self.text_as_it_is(piece) {
+                self.take(text);
+            } else {
+                self.decoder.decode(piece, &mut self.octets);
+                while self.octets.len() >= self.window_bytes {
+                    let length = self.charset.cut(self.octets.get(..self.window_bytes).unwrap_or_default());
+                    self.read(length);
+                }
+            }
+            if self.text.len() >= self.window_bytes {
+                self.show(show);
             }
         }
     }
@@ -73,12 +97,46 @@ impl Reader {
     pub fn finish(mut self, show: &mut impl FnMut(&str)) {
         let decoder = std::mem::replace(&mut self.decoder, Decoder::new(Encoding::Identity));
         decoder.finish(&mut self.octets);
-        self.read(self.octets.len(), show);
+        self.read(self.octets.len());
+        if let Some(html) = &mut self.html {
+            let mut seen = String::new();
+            html.finish(&mut seen);
+            fold_into(&seen, &mut self.text);
+        }
+        show(&self.text);
     }
 
-    fn read(&mut self, length: usize, show: &mut impl FnMut(&str)) {
-        let octets: Vec<u8> = self.octets.drain(..length).collect();
-        self.text.push_str(&fold(&self.charset.decode(&octets)));
+    /// What neither encoding nor charset changes, and nothing that came before.
+    fn text_as_it_is<'p>(&self, piece: &'p [u8]) -> Option<&'p str> {
+        let is_text = self.is_plain && self.octets.is_empty();
+        let known = match self.charset {
+            Charset::Utf8 => true,
+            Charset::Unnamed | Charset::Octets(_) => piece.is_ascii(),
+            Charset::Lines(_) | Charset::Whole(_) => false,
+        };
+        (is_text && known).then(|| str::from_utf8(piece).ok()).flatten()
+    }
+
+    fn read(&mut self, length: usize) {
+        let octets = std::mem::take(&mut self.octets);
+        let (window, rest) = octets.split_at_checked(length).unwrap_or((&octets, &[]));
+        let text = self.charset.decode(window);
+        self.take(&text);
+        self.octets.extend_from_slice(rest);
+    }
+
+    fn take(&mut self, text: &str) {
+        match &mut self.html {
+            None => fold_into(text, &mut self.text),
+            Some(html) => {
+                let mut seen = String::with_capacity(text.len());
+                html.read(text, &mut seen);
+                fold_into(&seen, &mut self.text);
+            }
+        }
+    }
+
+    fn show(&mut self, show: &mut impl FnMut(&str)) {
         show(&self.text);
         let mut seen = self.text.len().saturating_sub(self.overlap_bytes);
         while !self.text.is_char_boundary(seen) {
@@ -102,11 +160,11 @@ impl Charset {
         }
     }
 
-    fn decode(&self, octets: &[u8]) -> String {
+    fn decode<'o>(&self, octets: &'o [u8]) -> Cow<'o, str> {
         match self {
-            Self::Utf8 => String::from_utf8_lossy(octets).into_owned(),
-            Self::Unnamed => charset::decode("", octets),
-            Self::Octets(name) | Self::Lines(name) | Self::Whole(name) => charset::decode(name, octets),
+            Self::Utf8 => String::from_utf8_lossy(octets),
+            Self::Unnamed => str::from_utf8(octets).map_or_else(|_| charset::decode("", octets).into(), Cow::Borrowed),
+            Self::Octets(name) | Self::Lines(name) | Self::Whole(name) => charset::decode(name, octets).into(),
         }
     }
 
@@ -132,6 +190,7 @@ fn unfinished(octets: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fold::fold;
     use crate::search::needle::Needle;
     use proptest::prelude::*;
     use stoa_mime::transfer;
@@ -147,11 +206,11 @@ mod tests {
 
     #[test]
     fn lines_are_not_cut() {
-        let mut reader = Reader::new(Encoding::Identity, Some("Shift_JIS"), 0).with_windows(7);
+        let mut reader = Reader::new(Encoding::Identity, Some("Shift_JIS"), false, 0).with_windows(7);
         let mut shown = Vec::new();
         reader.feed(b"ab\n\x93\xfa\x96{\ncdefghi", &mut |text| shown.push(text.to_owned()));
         reader.finish(&mut |text| shown.push(text.to_owned()));
-        assert_eq!(shown, ["ab\n", "日本\n", "cdefghi", ""]);
+        assert_eq!(shown.concat(), "ab\n日本\ncdefghi");
     }
 
     /// Also of quoted-printable and base64.
@@ -169,7 +228,7 @@ mod tests {
         ) {
             let (body, needle) = (body.concat(), Needle::new(&needle));
             for encoding in ENCODINGS {
-                let mut reader = Reader::new(encoding, Some(charset), needle.len() - 1).with_windows(window);
+                let mut reader = Reader::new(encoding, Some(charset), false, needle.len() - 1).with_windows(window);
                 let mut found = false;
                 let mut show = |text: &str| found |= needle.is_in(text);
                 body.as_bytes().chunks(piece).for_each(|piece| reader.feed(piece, &mut show));
@@ -186,7 +245,7 @@ mod tests {
             (piece, window) in (1_usize..30, 13_usize..40),
         ) {
             let (body, needle) = (lines.concat(), Needle::new(needle));
-            let mut reader = Reader::new(Encoding::Identity, Some("ISO-2022-JP"), needle.len() - 1).with_windows(window);
+            let mut reader = Reader::new(Encoding::Identity, Some("ISO-2022-JP"), false, needle.len() - 1).with_windows(window);
             let mut found = false;
             let mut show = |text: &str| found |= needle.is_in(text);
             body.as_bytes().chunks(piece).for_each(|piece| reader.feed(piece, &mut show));
@@ -198,8 +257,9 @@ mod tests {
         fn any_bytes_in_any_charset(
             body in prop::collection::vec(any::<u8>(), 0..60),
             name in "[a-z0-9-]{0,12}|utf-16|gbk|hz-gb-2312|utf-7",
+            html in any::<bool>(),
         ) {
-            let mut reader = Reader::new(Encoding::Identity, Some(&name), 3).with_windows(5);
+            let mut reader = Reader::new(Encoding::Identity, Some(&name), html, 3).with_windows(5);
             reader.feed(&body, &mut |_| {});
             reader.finish(&mut |_| {});
         }

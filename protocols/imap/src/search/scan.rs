@@ -1,61 +1,75 @@
-//! Looking for texts in the body of a message while it is read: BODY and TEXT (RFC 3501 §6.4.4).
+//! Looking for texts in the body of a message while it is read: BODY and TEXT (RFC 9051 §6.4.4).
 //!
 //! Asks for the octets of one part after the other and stops as soon as nothing that is left can matter. Looks at parts
-//! of type text and at the header fields of messages within the message; what else is attached is no text.
+//! of type text and at the header fields of messages within the message; TEXT also at the fields of each part, so that it finds
+//! what an attachment is called. What else is attached is no text.
 
 use super::header::Header;
 use super::known::Known;
-use super::needle::Needle;
-use super::program::Program;
+use super::program::{Program, Sought};
 use super::reader::Reader;
 use super::{EntryFacts, Verdict};
+use crate::fold::fold;
 use crate::parts::{Kind, Parts, Text};
 use std::collections::VecDeque;
 use std::ops::Range;
 use stoa_mime::date::Date;
+use stoa_mime::header::fields;
 use stoa_mime::limits::HEADER_KEPT_BYTES_MAX;
+use stoa_mime::{content, parameter};
 
 /// A message that is being looked through.
-#[derive(Debug)]
 pub struct TextScan<'a> {
     program: &'a Program,
+    header: Header<'a>,
     spans: VecDeque<Span<'a>>,
     current: Current,
+    /// The fields last read say that what follows is HTML.
+    is_html: bool,
     overlap_bytes: usize,
-    /// For each needle of the program.
+    /// For each text sought.
     found: Vec<bool>,
-    /// Needles not found that still matter.
+    /// Places of those not found that still matter.
     wanted: Vec<usize>,
 }
 
-/// Octets of the message to be read, and how.
-#[derive(Debug)]
+/// Octets of the message to be read, and what they are.
 struct Span<'a> {
     range: Range<u64>,
-    /// None for header fields.
-    text: Option<&'a Text>,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Text(&'a Text),
+    /// Of a message within, and so part of the body.
+    Header,
+    /// Of a part.
+    Fields,
 }
 
 /// What is being read.
-#[derive(Debug)]
 enum Current {
     Nothing,
-    Text(Reader),
+    Text(Box<Reader>),
     Header(Vec<u8>),
+    Fields(Vec<u8>),
 }
 
 impl<'a> TextScan<'a> {
-    /// At the start of the message with these parts.
-    pub fn new(program: &'a Program, parts: &'a Parts) -> Self {
-        let longest = program.needles.iter().map(Needle::len).max().unwrap_or(0);
+    /// At the start of the message with these parts; `header` as for [`Program::by_header`].
+    pub fn new(program: &'a Program, parts: &'a Parts, header: &'a [u8]) -> Self {
+        let longest = program.sought.iter().map(|sought| sought.needle.len()).max().unwrap_or(0);
         let mut scan = Self {
             program,
-            spans: gather(parts),
+            header: Header::new(header),
+            spans: gather(parts, program.sought.iter().any(|sought| sought.in_header)),
             current: Current::Nothing,
+            is_html: is_html(header),
             overlap_bytes: longest.saturating_sub(1),
-            found: vec![false; program.needles.len()],
+            found: Vec::new(),
             wanted: Vec::new(),
         };
+        scan.found.extend(program.sought.iter().map(|sought| sought.in_header && scan.header.contains(&sought.needle)));
         scan.update();
         scan
     }
@@ -69,9 +83,10 @@ impl<'a> TextScan<'a> {
             return None;
         }
         let span = self.spans.pop_front()?;
-        self.current = match span.text {
-            Some(text) => Current::Text(self.reader(text)),
-            None => Current::Header(Vec::new()),
+        self.current = match span.what {
+            What::Text(text) => Current::Text(Box::new(self.reader(text))),
+            What::Header => Current::Header(Vec::new()),
+            What::Fields => Current::Fields(Vec::new()),
         };
         Some(span.range)
     }
@@ -81,16 +96,16 @@ impl<'a> TextScan<'a> {
         if self.is_decided() {
             return;
         }
-        match std::mem::replace(&mut self.current, Current::Nothing) {
+        match &mut self.current {
             Current::Nothing => {}
-            Current::Text(mut reader) => {
-                reader.feed(bytes, &mut |text| self.look(|needle| needle.is_in(text)));
-                self.current = Current::Text(reader);
-            }
-            Current::Header(mut block) => {
+            Current::Header(block) | Current::Fields(block) => {
                 let room = HEADER_KEPT_BYTES_MAX.saturating_sub(block.len());
                 block.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-                self.current = Current::Header(block);
+            }
+            Current::Text(_) => {
+                let Current::Text(mut reader) = std::mem::replace(&mut self.current, Current::Nothing) else { return };
+                reader.feed(bytes, &mut |text| self.look(|sought| sought.needle.is_in(text)));
+                self.current = Current::Text(reader);
             }
         }
     }
@@ -100,12 +115,11 @@ impl<'a> TextScan<'a> {
         self.wanted.is_empty()
     }
 
-    /// Whether the message is one of those looked for. `header` and `sent` as for [`Program::by_header`].
-    pub fn verdict(mut self, facts: &EntryFacts<'_>, header: &[u8], sent: Option<Date>) -> bool {
+    /// Whether the message is one of those looked for; `sent` as for [`Program::by_header`].
+    pub fn verdict(mut self, facts: &EntryFacts<'_>, sent: Option<Date>) -> bool {
         self.close();
-        let header = Header::new(header);
-        let known =
-            Known { needles: &self.program.needles, facts: Some(facts), header: Some((&header, sent)), found: &self.found, is_whole: true };
+        let header = Some((&self.header, sent));
+        let known = Known { sought: &self.program.sought, facts: Some(facts), header, found: &self.found, is_whole: true };
         known.judge(&self.program.root) == Verdict::Yes
     }
 
@@ -113,19 +127,28 @@ impl<'a> TextScan<'a> {
     fn close(&mut self) {
         match std::mem::replace(&mut self.current, Current::Nothing) {
             Current::Nothing => {}
-            Current::Text(reader) => reader.finish(&mut |text| self.look(|needle| needle.is_in(text))),
+            Current::Text(reader) => {
+                self.is_html = false;
+                reader.finish(&mut |text| self.look(|sought| sought.needle.is_in(text)));
+            }
             Current::Header(block) => {
+                self.is_html = is_html(&block);
                 let header = Header::new(&block);
-                self.look(|needle| header.contains(needle));
+                self.look(|sought| header.contains(&sought.needle));
+            }
+            Current::Fields(block) => {
+                self.is_html = is_html(&block);
+                let (header, names) = (Header::new(&block), file_names(&block));
+                self.look(|sought| sought.in_header && (header.contains(&sought.needle) || sought.needle.is_in(&names)));
             }
         }
     }
 
-    fn look(&mut self, is_here: impl Fn(&Needle) -> bool) {
+    fn look(&mut self, is_here: impl Fn(&Sought) -> bool) {
         let mut any = false;
         for place in &self.wanted {
-            if let (Some(needle), Some(found)) = (self.program.needles.get(*place), self.found.get_mut(*place))
-                && is_here(needle)
+            if let (Some(sought), Some(found)) = (self.program.sought.get(*place), self.found.get_mut(*place))
+                && is_here(sought)
             {
                 (*found, any) = (true, true);
             }
@@ -137,28 +160,56 @@ impl<'a> TextScan<'a> {
 
     fn update(&mut self) {
         self.wanted.clear();
-        let known = Known { found: &self.found, ..Known::nothing(&self.program.needles) };
+        let known = Known { found: &self.found, ..Known::nothing(&self.program.sought) };
         known.wanted(&self.program.root, &mut self.wanted);
     }
 
     fn reader(&self, text: &Text) -> Reader {
-        Reader::new(text.encoding, Some(text.charset.as_str()).filter(|name| !name.is_empty()), self.overlap_bytes)
+        let charset = Some(text.charset.as_str()).filter(|name| !name.is_empty());
+        Reader::new(text.encoding, charset, self.is_html, self.overlap_bytes)
     }
 }
 
-/// In the order they lie. Of the header of a message within, no more is looked at than is kept of that of the message.
-fn gather(parts: &Parts) -> VecDeque<Span<'_>> {
+/// In the order they lie. Of the header of a part within, no more is looked at than is kept of that of the message; and nothing, if
+/// it neither is looked through nor says how a text is to be read.
+fn gather(parts: &Parts, with_fields: bool) -> VecDeque<Span<'_>> {
     let mut spans = VecDeque::new();
     let mut within = false;
-    for part in parts.all() {
-        if std::mem::replace(&mut within, part.kind == Kind::Message) {
+    for (place, part) in parts.all().iter().enumerate() {
+        let text = part.text.as_ref().filter(|_| part.kind == Kind::Leaf);
+        let is_message = std::mem::replace(&mut within, part.kind == Kind::Message);
+        if place > 0 && (is_message || with_fields || text.is_some()) {
             let kept = part.header.start.saturating_add(HEADER_KEPT_BYTES_MAX as u64);
-            spans.push_back(Span { range: part.header.start..part.header.end.min(kept), text: None });
+            let what = if is_message { What::Header } else { What::Fields };
+            spans.push_back(Span { range: part.header.start..part.header.end.min(kept), what });
         }
-        if part.kind == Kind::Leaf && part.text.is_some() {
-            spans.push_back(Span { range: part.body.clone(), text: part.text.as_ref() });
+        if let Some(text) = text {
+            spans.push_back(Span { range: part.body.clone(), what: What::Text(text) });
         }
     }
     spans.retain(|span| !span.range.is_empty());
     spans
+}
+
+/// Does a part with these fields hold HTML?
+fn is_html(block: &[u8]) -> bool {
+    let kind = fields(block).find(|field| field.is("Content-Type"));
+    let subtype = kind.as_ref().and_then(|field| field.raw.trim_ascii_start().split_at_checked("text/html".len()));
+    subtype.is_some_and(|(start, rest)| start.eq_ignore_ascii_case(b"text/html") && !rest.first().is_some_and(|next| is_token(*next)))
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`{|}~".contains(&byte)
+}
+
+/// What a part with these fields is called, decoded (RFC 2231) and folded.
+fn file_names(block: &[u8]) -> String {
+    let named = fields(block).filter_map(|field| {
+        let value = field.value();
+        if field.is("Content-Disposition") {
+            return parameter(&content::disposition(&value)?.1, "filename");
+        }
+        field.is("Content-Type").then(|| content::content_type(&value)).flatten().and_then(|kind| parameter(&kind.parameters, "name"))
+    });
+    named.map(|name| fold(&name)).collect::<Vec<_>>().join("\n")
 }

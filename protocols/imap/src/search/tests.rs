@@ -306,7 +306,7 @@ fn scan(program: &Program, message: &[u8], piece: usize) -> (bool, usize) {
     scanner.feed(message);
     let scanned = scanner.finish();
     let parts = Parts::from_bytes(&parts::to_bytes(&scanned.part)).unwrap();
-    let (mut scan, mut read) = (TextScan::new(program, &parts), 0);
+    let (mut scan, mut read) = (TextScan::new(program, &parts, &scanned.header), 0);
     while let Some(range) = scan.next() {
         for piece in message[range.start as usize..range.end as usize].chunks(piece) {
             if !scan.is_decided() {
@@ -315,7 +315,7 @@ fn scan(program: &Program, message: &[u8], piece: usize) -> (bool, usize) {
             }
         }
     }
-    (with_facts(|facts| scan.verdict(facts, &scanned.header, None)), read)
+    (with_facts(|facts| scan.verdict(facts, None)), read)
 }
 
 const MESSAGE: &[u8] = b"Subject: =?iso-2022-jp?b?GyRCJCobKEI=?=\r\n =?iso-2022-jp?b?GyRCJCobKEI=?= outside\r\nMIME-Version: 1.0\r\n\
@@ -338,7 +338,8 @@ fn texts_in_a_message() {
         ("birnen", true, true),
         ("QmlybmVu", false, false),
         ("secret", false, false),
-        ("hidden", false, false),
+        ("hidden", false, true),
+        ("x-part: hidden", false, true),
         ("preamble", false, false),
         ("epilogue", false, false),
         ("seeuferschöne", false, false),
@@ -350,6 +351,40 @@ fn texts_in_a_message() {
             assert_eq!(found("BODY"), in_body, "{wanted}");
             assert_eq!(found("TEXT"), in_text, "{wanted}");
             assert_eq!(found("NOT BODY"), !in_body, "not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn html_and_what_attachments_are_called() {
+    let alone = b"Content-Type: text/HTML;charset=utf-8\r\n\r\n<title>Note</title><p>foo<b>bar</b> &uuml;ber\r\nall<script>no</script>\r\n";
+    let mixed = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: \
+quoted-printable\r\n\r\n<p class=3D\"tag\">foo<i>bar&uuml;<=\r\n/i></p>\r\n--b\r\nContent-Type: text/plain\r\n\r\na <b> &uuml;\r\n\
+--b\r\nContent-Type: application/pdf; name=\"=?utf-8?Q?=C3=9Cbersicht?=\"\r\nContent-Disposition: attachment; filename*=utf-8''Gr%C3%BC%C3%9Fe.pdf\r\n\
+Content-Transfer-Encoding: base64\r\n\r\nc2VjcmV0\r\n--b--\r\n";
+    let table: [(&[u8], &str, bool, bool); 17] = [
+        (alone, "foobar über all", true, true),
+        (alone, "note foobar", true, true),
+        (alone, "<b>", false, false),
+        (alone, "uuml", false, false),
+        (alone, "no\u{a0}", false, false),
+        (alone, "script", false, false),
+        (mixed, "foobarü", true, true),
+        (mixed, "tag", false, false),
+        (mixed, "a <b> &uuml;", true, true),
+        (mixed, "application/PDF", false, true),
+        (mixed, "GRÜSSE.PDF", false, true),
+        (mixed, "übersicht", false, true),
+        (mixed, "attachment;", false, true),
+        (mixed, "secret", false, false),
+        (mixed, "c2VjcmV0", false, false),
+        (mixed, "grüsse.pdf\nübersicht", false, false),
+        (mixed, "", true, true),
+    ];
+    for (message, wanted, in_body, in_text) in table {
+        for piece in [1, 5, 1000] {
+            assert_eq!(scan(&of("BODY", wanted), message, piece).0, in_body, "BODY {wanted}");
+            assert_eq!(scan(&of("TEXT", wanted), message, piece).0, in_text, "TEXT {wanted}");
         }
     }
 }

@@ -3,8 +3,10 @@
 
 use super::{PAGE_MESSAGES, Reader, failed};
 use crate::store::Message;
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::io;
+use std::ops::Range;
 use stoa_imap::search::{EntryFacts, Hit, Order, Program, TextScan, Verdict};
 use stoa_imap::{Answer, Summary};
 use stoa_mailbox::{Entry, Numbering, Uid};
@@ -118,18 +120,37 @@ impl Search<'_> {
         }
         let Some(body) = self.reader.body(message).await? else { return Ok(false) };
         let parts = summary.parts().map_err(io::Error::other)?;
-        let mut scan = TextScan::new(&self.program, &parts);
+        let mut scan = TextScan::new(&self.program, &parts, &header);
+        let mut chunk = Chunk::default();
         while let Some(range) = scan.next() {
             let mut at = range.start;
             while at < range.end && !scan.is_decided() {
-                let chunk = body.read(at..range.end).await.map_err(failed)?;
-                if chunk.is_empty() {
+                if chunk.piece(at..range.end).is_empty() {
+                    chunk = Chunk { at, bytes: body.read(at..body.size()).await.map_err(failed)? };
+                }
+                let piece = chunk.piece(at..range.end);
+                if piece.is_empty() {
                     break;
                 }
-                at += chunk.len() as u64;
-                scan.feed(&chunk);
+                at += piece.len() as u64;
+                scan.feed(piece);
             }
         }
-        Ok(scan.verdict(&facts, &header, sent))
+        Ok(scan.verdict(&facts, sent))
+    }
+}
+
+/// What was read of a body last: the parts of most messages lie in one chunk, which need not be read for each.
+#[derive(Default)]
+struct Chunk {
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Chunk {
+    /// What it has from the beginning of the range on, and within.
+    fn piece(&self, range: Range<u64>) -> &[u8] {
+        let place = |at: u64| usize::try_from(at.saturating_sub(self.at)).unwrap_or(usize::MAX).min(self.bytes.len());
+        if range.start < self.at { &[] } else { &self.bytes[place(range.start)..place(range.end)] }
     }
 }
