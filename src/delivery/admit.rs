@@ -39,15 +39,8 @@ pub fn rights(actor: &Trust, mailbox: Place) -> Rights {
 /// What an actor wants of a mailbox.
 #[derive(Debug)]
 pub enum Wish {
-    /// File a message.
-    Append {
-        /// The message.
-        message: Box<Received>,
-        /// With these flags.
-        flags: FlagNames,
-        /// INTERNALDATE in seconds since 1970.
-        received: i64,
-    },
+    /// File messages: all of them, or none.
+    Append(Vec<Letter>),
     /// Copy messages out of the mailbox, or move them.
     Copy {
         /// Which.
@@ -75,6 +68,17 @@ pub enum Wish {
     },
 }
 
+/// A message to be filed.
+#[derive(Debug)]
+pub struct Letter {
+    /// The message.
+    pub message: Received,
+    /// With these flags.
+    pub flags: FlagNames,
+    /// INTERNALDATE in seconds since 1970.
+    pub received: i64,
+}
+
 /// Why a wish was not granted; nothing happened.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAdmitted {
@@ -91,17 +95,19 @@ pub enum NotAdmitted {
 
 /// Grants a wish at this moment, in seconds since 1970, or says why not. What the outcome tells is synced.
 pub async fn admit(store: &Store, actor: &Trust, mailbox: Place, wish: Wish, now: i64) -> Result<Outcome, NotAdmitted> {
-    let body = match &wish {
-        Wish::Append { message, .. } => Some(message.body.clone()),
-        _ => None,
+    let bodies: Vec<_> = match &wish {
+        Wish::Append(letters) => letters.iter().map(|letter| letter.message.body.clone()).collect(),
+        _ => Vec::new(),
     };
     let outcome = match change(actor, mailbox, wish, now) {
         Ok(change) => store.commit(change).await.map_err(NotAdmitted::from),
         Err(refused) => Err(refused),
     };
     // What a refused change brought is of no use; after an uncertain one nobody knows.
-    if let (Err(NotAdmitted::Forbidden | NotAdmitted::Store(StoreError::Refused(_))), Some(body)) = (&outcome, body) {
-        store.discard(body).await;
+    if let Err(NotAdmitted::Forbidden | NotAdmitted::Store(StoreError::Refused(_))) = &outcome {
+        for body in bodies {
+            store.discard(body).await;
+        }
     }
     outcome
 }
@@ -110,9 +116,11 @@ pub async fn admit(store: &Store, actor: &Trust, mailbox: Place, wish: Wish, now
 fn change(actor: &Trust, mailbox: Place, wish: Wish, now: i64) -> Result<Change, NotAdmitted> {
     let here = rights(actor, mailbox);
     match wish {
-        Wish::Append { message, flags, received } => {
+        Wish::Append(letters) => {
             allowed(here.insert)?;
-            Ok(Change::Deliver(Box::new(Filing { mailboxes: vec![mailbox], flags, received, now, ..message.filing(actor) })))
+            let filing =
+                |Letter { message, flags, received }| Filing { mailboxes: vec![mailbox], flags, received, now, ..message.filing(actor) };
+            Ok(Change::DeliverAll(letters.into_iter().map(filing).collect()))
         }
         Wish::Copy { uids, to, take } => {
             allowed(here.read && rights(actor, to).insert && (here.expunge || !take))?;

@@ -77,8 +77,17 @@ impl Intake {
         self.writer.write(bytes).await
     }
 
-    /// The whole message.
-    pub async fn finish(mut self) -> Result<Received, StoreError> {
+    /// The whole message, ready to be filed.
+    pub async fn finish(self) -> Result<Received, StoreError> {
+        self.end(false).await
+    }
+
+    /// The whole message, which waits for others: of its body nothing is held in memory.
+    pub async fn finish_waiting(self) -> Result<Received, StoreError> {
+        self.end(true).await
+    }
+
+    async fn end(mut self, waits: bool) -> Result<Received, StoreError> {
         let mut said = Header::default();
         if let Some(filter) = self.filter.take() {
             let mut rest = Vec::new();
@@ -94,7 +103,8 @@ impl Intake {
         let summary = summary(&scanner.finish());
         // The prefix holds the one that is ours.
         let hops = said.hops + 1;
-        Ok(Received { body: writer.finish(), prefix, return_path_bytes, summary, from, from_is_unclear, senders, hops })
+        let body = if waits { writer.finish_staged().await? } else { writer.finish() };
+        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, hops })
     }
 
     /// Forgets what came.

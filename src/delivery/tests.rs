@@ -1,6 +1,6 @@
 //! Recipients, senders, filing and admission, on the engine in memory.
 
-use super::admit::{NotAdmitted, Wish, admit};
+use super::admit::{Letter, NotAdmitted, Wish, admit};
 use super::*;
 use crate::store::engine::memory::Memory;
 use crate::store::{Account, Credential, NewAccount, Outcome};
@@ -245,7 +245,7 @@ async fn nobody_touches_a_mailbox_of_somebody_else() {
     let plato = house.plato().await;
     let message = async || received(&house.delivery, &envelope("a@b.example", &[]), "x: y\n\n").await;
     let (all, flags) = (UidSet::from_ranges([1..=9]), FlagNames::default());
-    let append = async || Wish::Append { message: Box::new(message().await), flags: flags.clone(), received: 1 };
+    let append = async || Wish::Append(vec![Letter { message: message().await, flags: flags.clone(), received: 1 }]);
     admit(&house.store, &plato, mine, append().await, 7).await.unwrap();
     let copy = |to, take| Wish::Copy { uids: all.clone(), to, take };
     let flag = Wish::Flag { uids: all.clone(), change: FlagChange::Add, flags: flags.clone(), unchanged_since: None };

@@ -120,6 +120,14 @@ impl BodyWriter {
         StagedBody { body, staging: self.staging, last: (self.written, self.pending.split().freeze()), staged: self.written > 0 }
     }
 
+    /// The whole body, of which nothing is held in memory while it waits.
+    pub async fn finish_staged(mut self) -> Result<StagedBody> {
+        if !self.pending.is_empty() {
+            self.flush().await?;
+        }
+        Ok(self.finish())
+    }
+
     /// Drops what was staged. A body that is simply let go is swept later.
     pub async fn discard(self) {
         if self.written > 0 {

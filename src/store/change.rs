@@ -32,6 +32,8 @@ pub enum Change {
     Subscribe { holder: HolderId, name: String, on: bool },
     /// A message for any number of mailboxes and for other hosts.
     Deliver(Box<Delivery>),
+    /// Several of them: all are filed, or none is.
+    DeliverAll(Vec<Delivery>),
     /// RFC 9051 §6.4.7, or §6.4.8 with `take`.
     Copy { holder: HolderId, from: MailboxId, to: MailboxId, uids: UidSet, take: bool, now: i64 },
     /// RFC 9051 §6.4.6; leaves out messages that changed after `unchanged_since` (RFC 7162 §3.1.3).
@@ -79,6 +81,27 @@ impl Delivery {
     pub fn of(body: DeliveredBody, prefix: Bytes, summary: Bytes, trust: Bytes) -> Self {
         let (mailboxes, flags) = (Vec::new(), FlagNames::default());
         Self { body, prefix, summary, trust, received: 0, now: 0, mailboxes, flags, queue: None, dequeue: None }
+    }
+
+    fn add_reads(&self, reads: &mut ReadSet) {
+        reads.holders.extend(self.mailboxes.iter().map(|place| place.0));
+        reads.mailboxes.extend(&self.mailboxes);
+        reads.rows.push((Table::Blobs, self.body.reference().hash.to_vec()));
+        if let DeliveredBody::Staged(staged) = &self.body
+            && staged.staged
+        {
+            reads.rows.push((Table::Staging, staged.staging.to_vec()));
+        }
+        let queue_ids = self.dequeue.into_iter().chain(self.queue.as_ref().map(|(id, _)| *id));
+        reads.rows.extend(queue_ids.map(|id| (Table::Queue, keys::queued(id))));
+    }
+
+    fn size(&self) -> usize {
+        let body = match &self.body {
+            DeliveredBody::Staged(staged) => staged.last.1.len(),
+            DeliveredBody::Stored(_) => 0,
+        };
+        body + self.summary.len() + 1_024
     }
 }
 
@@ -193,18 +216,8 @@ impl Change {
                 reads.holders.push(place.0);
                 reads.mailboxes.push(*place);
             }
-            Self::Deliver(delivery) => {
-                reads.holders.extend(delivery.mailboxes.iter().map(|place| place.0));
-                reads.mailboxes.extend(&delivery.mailboxes);
-                reads.rows.push((Table::Blobs, delivery.body.reference().hash.to_vec()));
-                if let DeliveredBody::Staged(staged) = &delivery.body
-                    && staged.staged
-                {
-                    reads.rows.push((Table::Staging, staged.staging.to_vec()));
-                }
-                let queue_ids = delivery.dequeue.into_iter().chain(delivery.queue.as_ref().map(|(id, _)| *id));
-                reads.rows.extend(queue_ids.map(|id| (Table::Queue, keys::queued(id))));
-            }
+            Self::Deliver(delivery) => delivery.add_reads(&mut reads),
+            Self::DeliverAll(deliveries) => deliveries.iter().for_each(|delivery| delivery.add_reads(&mut reads)),
             Self::Copy { holder, from, to, .. } => reads.mailboxes.extend([(*holder, *from), (*holder, *to)]),
             Self::Store { place, .. } | Self::Expunge { place, .. } | Self::ClaimRecent { place } => reads.mailboxes.push(*place),
             Self::Reclaim { limit } => reads.garbage = *limit,
@@ -225,13 +238,8 @@ impl Change {
     /// About how much it adds to a batch.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Deliver(delivery) => {
-                let body = match &delivery.body {
-                    DeliveredBody::Staged(staged) => staged.last.1.len(),
-                    DeliveredBody::Stored(_) => 0,
-                };
-                body + delivery.summary.len() + 1_024
-            }
+            Self::Deliver(delivery) => delivery.size(),
+            Self::DeliverAll(deliveries) => deliveries.iter().map(Delivery::size).sum(),
             _ => 1_024,
         }
     }

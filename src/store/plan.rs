@@ -68,7 +68,8 @@ pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Re
             work.change_tree(*holder, batch, |tree| tree.rename(from, to, *now).map(|()| None))
         }
         Change::Subscribe { holder, name, on } => work.change_tree(*holder, batch, |tree| tree.subscribe(name, *on).map(|()| None)),
-        Change::Deliver(delivery) => deliver(work, delivery, batch),
+        Change::Deliver(delivery) => deliver_all(work, std::slice::from_ref(delivery.as_ref()), batch),
+        Change::DeliverAll(deliveries) => deliver_all(work, deliveries, batch),
         Change::Copy { holder, from, to, uids, take, now } => {
             let copied = copy(work, *holder, (*from, *to), uids, *now, batch)?;
             if *take {
@@ -228,21 +229,42 @@ fn name_flags(mailbox: &Mailbox, names: &FlagNames) -> (Vec<Edit>, Flags) {
     (edits, flags)
 }
 
-fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result<Outcome, Refusal> {
+/// All are possible before the first is made: each makes no other impossible, but for the UIDs.
+fn deliver_all(work: &mut Working, deliveries: &[Delivery], batch: &mut Batch) -> Result<Outcome, Refusal> {
+    let uids = deliveries.iter().fold(0, |count: Uid, _| count.saturating_add(1));
+    deliveries.iter().try_for_each(|delivery| deliverable(work, delivery, uids))?;
+    let mut filed = Vec::new();
+    for delivery in deliveries {
+        filed.extend(deliver(work, delivery, batch)?);
+    }
+    Ok(Outcome::Filed(filed))
+}
+
+/// Can this be filed, and as many in each mailbox?
+fn deliverable(work: &Working, delivery: &Delivery, uids: Uid) -> Result<(), Refusal> {
     for place in &delivery.mailboxes {
         let mailbox = work.mailboxes.get(place).ok_or(Refusal::NoMailbox)?;
-        if mailbox.view.uid_next == Uid::MAX {
+        if mailbox.view.uid_next.checked_add(uids).is_none() {
             return Err(Refusal::UidsExhausted);
         }
         work.holders.get(&place.0).ok_or(Refusal::NoAccount)?;
     }
-    let body = delivery.body.reference();
     if delivery.dequeue.is_some_and(|id| work.row(Table::Queue, &keys::queued(id)).is_none()) {
         return Err(Refusal::NotQueued);
     }
     if delivery.queue.as_ref().is_some_and(|(id, _)| work.row(Table::Queue, &keys::queued(*id)).is_some()) {
         return Err(Refusal::QueueNumberTaken);
     }
+    let known = work.row(Table::Blobs, &delivery.body.reference().hash).is_some_and(|row| Blob::from_bytes(row).is_ok());
+    let here = match &delivery.body {
+        DeliveredBody::Stored(_) => false,
+        DeliveredBody::Staged(staged) => !staged.staged || work.row(Table::Staging, &staged.staging).is_some(),
+    };
+    if known || here { Ok(()) } else { Err(Refusal::NoBody) }
+}
+
+fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result<Vec<Filed>, Refusal> {
+    let body = delivery.body.reference();
     let chunks = keep_body(work, &delivery.body, batch)?;
     let mut messages: HashMap<HolderId, MessageId> = HashMap::new();
     let mut places = Vec::with_capacity(delivery.mailboxes.len());
@@ -263,7 +285,7 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
         work.remove(batch, Table::Queue, keys::queued(id));
         batch.delete(Table::BlobRefs, keys::blob_ref(&body.hash, QUEUE_HOLDER, id));
     }
-    Ok(Outcome::Filed(places))
+    Ok(places)
 }
 
 /// Makes the staged body the stored one, or drops it if the same bytes are stored already; says where the chunks are.
@@ -286,7 +308,9 @@ fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Res
         }
         (None, DeliveredBody::Staged(staged)) => {
             let (number, last) = &staged.last;
-            batch.put(Table::Chunks, keys::chunk(&staged.staging, *number), last.clone());
+            if !last.is_empty() || !staged.staged {
+                batch.put(Table::Chunks, keys::chunk(&staged.staging, *number), last.clone());
+            }
             if staged.staged {
                 batch.delete(Table::Staging, staged.staging.to_vec());
             }

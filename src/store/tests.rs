@@ -275,6 +275,38 @@ async fn a_body_whose_beginning_was_swept_is_refused_and_can_come_again() {
     assert_eq!(read(&store, inbox, filed.uid).await.len(), body.len() + 16);
 }
 
+#[tokio::test]
+async fn of_several_deliveries_all_are_filed_or_none() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    let (small, large) = (b"Subject: a\r\n\r\n".to_vec(), vec![7; CHUNK_BYTES * 2 + 1]);
+    let waiting = async |body: &[u8]| {
+        let mut writer = store.write_body(i64::MAX);
+        writer.write(body).await.unwrap();
+        let staged = writer.finish_staged().await.unwrap();
+        assert!(staged.last.1.is_empty());
+        Delivery { body: DeliveredBody::Staged(staged), ..delivery(&store, b"x", vec![inbox]).await }
+    };
+    let late = delivery(&store, &large, vec![inbox]).await;
+    store.sweep(i64::MAX).await.unwrap();
+    let all = vec![waiting(&small).await, late, waiting(&large).await];
+    let before = store.watch(inbox).await.unwrap().borrow().clone();
+    let refused = store.commit(Change::DeliverAll(all)).await;
+    assert!(matches!(refused, Err(StoreError::Refused(Refusal::NoBody))));
+    assert_eq!(*store.watch(inbox).await.unwrap().borrow(), before);
+
+    // Twice the same octets, and some that were held in memory.
+    let all = vec![waiting(&small).await, waiting(&large).await, waiting(&large).await, delivery(&store, &small, vec![inbox]).await];
+    let Outcome::Filed(filed) = store.commit(Change::DeliverAll(all)).await.unwrap() else { panic!() };
+    let bodies = [&small, &large, &large, &small];
+    assert_eq!(filed.iter().map(|filed| filed.uid).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    for (filed, body) in filed.iter().zip(bodies) {
+        assert!(read(&store, inbox, filed.uid).await.ends_with(body));
+    }
+    // Of what was refused, nobody has let go yet.
+    assert_eq!(engine.range(Table::Staging, &[], &[255; 30], 100).await.unwrap().len(), 2);
+}
+
 /// Opens the mailbox anew from its rows, and compares it with the view that grew change by change.
 #[tokio::test]
 async fn a_mailbox_loads_as_it_was_also_after_packing() {

@@ -29,7 +29,8 @@ const LAYERS: [Exception; 0] = [];
 
 /// Changes that put messages into mailboxes or take them out. Whoever makes one decides what a person finds in
 /// the mail, which is the work of `src/delivery`: its `admit.rs` is the one place that asks for the right to do so.
-const MESSAGE_CHANGES: [&str; 6] = ["Change::Copy", "Change::Store", "Change::Expunge", "Change::Deliver", "Change::{", "Change::*"];
+const MESSAGE_CHANGES: [&str; 7] =
+    ["Change::Copy", "Change::Store", "Change::Expunge", "Change::Deliver", "Change::DeliverAll", "Change::{", "Change::*"];
 
 /// The store carries them out, the queue files what became of a message, the demo fills a store of its own.
 const CHANGE_MAKERS: [&str; 4] = ["src/store/", "src/delivery/", "src/queue/", "src/cli/demo/"];

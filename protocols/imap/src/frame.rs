@@ -25,7 +25,7 @@ pub(crate) enum Frame {
     Command(Vec<u8>),
     /// A literal that fits was announced and the client waits.
     Continue,
-    /// An APPEND up to its message, without the announcement.
+    /// An APPEND up to its message, or from one message to the next, without the announcement.
     Append { prefix: Vec<u8>, literal: Literal },
     /// A command that is not executed, with its tag if it had one.
     Fault { tag: Option<String>, fault: Fault },
@@ -49,12 +49,22 @@ pub(crate) enum Fault {
 pub(crate) struct Expected {
     /// A command with its literals, or a line alone?
     pub literals: bool,
-    /// Is the message of an APPEND handed over?
-    pub append: bool,
+    /// Which literals are messages, to be handed over?
+    pub messages: Messages,
     /// Octets of a command.
     pub command_bytes_max: usize,
     /// Octets of a refused command.
     pub dropped_bytes_max: u64,
+}
+
+/// Literals that are messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Messages {
+    None,
+    /// That of an APPEND.
+    First,
+    /// What follows is the rest of an APPEND: all of them.
+    Next,
 }
 
 /// Of a line that is dropped, this much of the end is kept: the announcement of a literal fits.
@@ -150,7 +160,12 @@ impl Framer {
                 None => Frame::Command(std::mem::take(self).gathered),
             });
         };
-        if self.fault.is_none() && expected.append && precedes_message(self.gathered.get(..prefix_len)?) {
+        let is_message = match expected.messages {
+            Messages::None => false,
+            Messages::First => precedes_message(self.gathered.get(..prefix_len)?),
+            Messages::Next => true,
+        };
+        if self.fault.is_none() && is_message {
             let mut prefix = std::mem::take(self).gathered;
             prefix.truncate(prefix_len);
             return Some(Frame::Append { prefix, literal });
@@ -207,7 +222,7 @@ fn precedes_message(prefix: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const EXPECTED: Expected = Expected { literals: true, append: true, command_bytes_max: 100, dropped_bytes_max: 1000 };
+    const EXPECTED: Expected = Expected { literals: true, messages: Messages::First, command_bytes_max: 100, dropped_bytes_max: 1000 };
 
     fn frames(wire: &[u8], piece: usize) -> Vec<Frame> {
         let (mut framer, mut frames) = (Framer::default(), Vec::new());

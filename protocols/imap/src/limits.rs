@@ -33,6 +33,7 @@ pub(crate) const KEYWORD_BYTES_MAX: usize = 128;
 
 /// Octets of room for what was read and not used yet that a connection keeps while it idles.
 pub(crate) const UNREAD_BYTES_IDLE: usize = 1024;
+
 /// Keys of SEARCH within one another; a chain of OR or NOT counts as one. People nest three deep, programs that put rules
 /// together some ten.
 pub(crate) const SEARCH_DEPTH_MAX: usize = 50;
@@ -50,3 +51,6 @@ pub(crate) const MESSAGE_ID_BYTES_MAX: usize = 998;
 
 /// Texts of BODY and TEXT keys in one search. For each, all text of the mailbox is run through; people write a few.
 pub(crate) const SCANNED_TEXTS_MAX: usize = 100;
+
+/// Messages of one APPEND (RFC 3502): all of them wait for the last.
+pub(crate) const MESSAGES_PER_APPEND_MAX: usize = 500;

@@ -74,9 +74,19 @@ pub enum Question {
         /// Its size in octets.
         size: u64,
     },
-    /// The message is complete: file it; [`Answer::Appended`].
+    /// The message is complete, and another one for the same mailbox follows in `Step::Body`; [`Answer::Done`] or a refusal,
+    /// after which none of them is held (RFC 3502).
+    NextAppend {
+        /// With which flags.
+        flags: FlagNames,
+        /// INTERNALDATE in seconds since 1970, if the client gave one.
+        received: Option<i64>,
+        /// Its size in octets.
+        size: u64,
+    },
+    /// The last message is complete: file all of them, or none; [`Answer::Appended`].
     EndAppend,
-    /// Forget the message; [`Answer::Done`].
+    /// Forget the messages; [`Answer::Done`].
     AbortAppend,
     /// COPY, or MOVE with `take`, from the selected mailbox; [`Answer::Copied`].
     Copy {
@@ -151,8 +161,8 @@ pub enum Answer {
     Appended {
         /// RFC 4315 §3.
         uid_validity: u32,
-        /// The message's UID.
-        uid: Uid,
+        /// The messages' UIDs, ascending in the order in which they came.
+        uids: UidSet,
         /// The newest version of the selected mailbox, if one is selected.
         view: Option<Arc<View>>,
     },

@@ -68,7 +68,8 @@ responses! {
     BAD_CHARSET = No "BADCHARSET (UTF-8 US-ASCII)" "Unknown charset";
     TOO_BIG = No "TOOBIG" "The message is too big";
     EMPTY_MESSAGE = No "CANNOT" "The message is empty";
-    NUL_IN_MESSAGE = No "CANNOT" "A message must not contain NUL";
+    NUL_IN_MESSAGE = No "CANNOT" "Only a binary literal may contain NUL";
+    TOO_MANY_MESSAGES = No "LIMIT" "Too many messages at once: send fewer in one command";
     TOO_MANY_KEYWORDS = No "LIMIT" "Too many keywords, or too long ones";
     TOO_MANY_TEXTS = No "LIMIT" "Too many texts to look for in whole messages";
     LOCAL_ERROR = No "SERVERBUG" "Something went wrong here";
@@ -91,9 +92,9 @@ responses! {
     NOT_TEXT = Bad "" "A text that is looked for must be UTF-8";
     SEARCH_TOO_DEEP = Bad "" "These search keys are nested too deep";
     BAD_FLAG = Bad "" "Not a flag that can be set";
-    NO_BINARY = Bad "" "A binary literal is not taken here";
-    ONE_MESSAGE_ONLY = Bad "" "Only one message at a time";
     UNKNOWN_COMPRESSION = Bad "" "Only DEFLATE is known here";
+    UTF8_NOT_ENABLED = Bad "" "ENABLE UTF8=ACCEPT first";
+    AFTER_MESSAGE = Bad "" "After a message comes another one, or the end of the line";
     TLS_ON_ALREADY = Bad "" "TLS is on already";
     EXPECTED_DONE = Bad "" "DONE was expected";
 }

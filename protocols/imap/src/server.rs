@@ -7,7 +7,7 @@
 use crate::commands::append::Upload;
 use crate::commands::enable::Enabled;
 use crate::commands::{self, Running};
-use crate::frame::{Expected, Fault, Frame, Framer};
+use crate::frame::{Expected, Fault, Frame, Framer, Messages};
 use crate::limits::{
     BAD_COMMANDS_MAX, COMMAND_BYTES_BEFORE_LOGIN_MAX, COMMAND_BYTES_MAX, DROPPED_BYTES_BEFORE_LOGIN_MAX, DROPPED_BYTES_MAX,
     UNREAD_BYTES_IDLE,
@@ -276,11 +276,16 @@ impl Server {
     }
 
     fn expected(&self) -> Expected {
-        // What comes in place of DONE is read like a command.
-        let commands = matches!(self.phase, Phase::Command | Phase::Idle(_));
+        let (literals, messages) = match self.phase {
+            // What comes in place of DONE is read like a command.
+            Phase::Command | Phase::Idle(_) if self.is_authenticated() => (true, Messages::First),
+            Phase::Command => (true, Messages::None),
+            Phase::MessageEnd(_) => (true, Messages::Next),
+            _ => (false, Messages::None),
+        };
         Expected {
-            literals: commands || matches!(self.phase, Phase::MessageEnd(_)),
-            append: commands && self.is_authenticated(),
+            literals,
+            messages,
             command_bytes_max: if self.is_authenticated() { COMMAND_BYTES_MAX } else { COMMAND_BYTES_BEFORE_LOGIN_MAX },
             dropped_bytes_max: self.dropped_bytes_max(),
         }
@@ -306,7 +311,7 @@ impl Server {
             (Phase::MessageEnd(upload), frame) => {
                 // A literal that is not wanted is not waited for either.
                 self.framer = Framer::default();
-                commands::append::end(self, upload, &frame);
+                commands::append::end(self, upload, frame);
             }
             (_, frame) => self.take_frame(frame),
         }
@@ -362,7 +367,7 @@ impl Server {
     }
 }
 
-fn complaint(fault: Fault) -> Response {
+pub(crate) fn complaint(fault: Fault) -> Response {
     match fault {
         Fault::BareLineEnd => Response::BARE_LINE_END,
         Fault::TooLong | Fault::Flood => Response::COMMAND_TOO_LONG,

@@ -166,6 +166,9 @@ fn name(question: &Question) -> String {
         Question::BeginAppend { mailbox, flags, received, size } => {
             format!("append {mailbox} {:?} {:?} {received:?} {size}", flags.system.bits(), flags.keywords)
         }
+        Question::NextAppend { flags, received, size } => {
+            format!("next {:?} {:?} {received:?} {size}", flags.system.bits(), flags.keywords)
+        }
         Question::EndAppend => "end".into(),
         Question::AbortAppend => "abort".into(),
         Question::Copy { uids, mailbox, take } => format!("{} {uids} {mailbox}", if *take { "move" } else { "copy" }),

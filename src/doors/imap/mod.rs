@@ -4,6 +4,7 @@
 //! through admission with the account's own rights. Bodies are read and written in chunks, so that a
 //! connection costs a chunk or two of memory whatever the message. Standards are in `protocols/imap`.
 
+mod append;
 mod refusals;
 mod stream;
 #[cfg(test)]
@@ -12,17 +13,16 @@ mod tree;
 
 use super::Services;
 use crate::delivery::admit::{Wish, admit, rights};
-use crate::delivery::{Intake, Received};
 use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
-use crate::store::{self, Change, MailboxId, Outcome, Place, StoreError};
+use crate::store::{self, Change, MailboxId, Outcome, Place};
 use crate::trust::Trust;
-use bytes::Bytes;
+use append::Appending;
 use refusals::{not_admitted, refused, unavailable};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use stoa_imap::{Answer, Config, Event, Query, Question, Refusal, RefusalCode, Selected, Server, Status};
-use stoa_mailbox::{FlagNames, ModSeq, SystemFlag, View};
+use stoa_mailbox::{ModSeq, SystemFlag, View};
 use tokio::sync::watch;
 
 /// From the first byte to the login: time to type a password, no more.
@@ -71,14 +71,6 @@ struct Open {
     told_gone: bool,
 }
 
-/// A message that is on its way in.
-struct Appending {
-    place: Place,
-    flags: FlagNames,
-    received: i64,
-    intake: Result<Intake, StoreError>,
-}
-
 type Answered = Result<Answer, Refusal>;
 
 impl Door<Server> for ImapDoor {
@@ -87,11 +79,8 @@ impl Door<Server> for ImapDoor {
     }
 
     async fn body(&mut self, chunk: Vec<u8>) {
-        let Some(append) = &mut self.append else { return };
-        if let Ok(intake) = &mut append.intake
-            && let Err(error) = intake.push(&chunk).await
-        {
-            append.intake = Err(error);
+        if let Some(append) = &mut self.append {
+            append.push(&chunk).await;
         }
     }
 
@@ -144,10 +133,11 @@ impl ImapDoor {
                 self.change_tree(Change::Subscribe { holder, name: mailbox, on }).await
             }
             Question::BeginAppend { mailbox, flags, received, .. } => self.begin_append(&mailbox, flags, received).await,
+            Question::NextAppend { flags, received, .. } => self.next_append(flags, received).await,
             Question::EndAppend => self.end_append().await,
             Question::AbortAppend => {
-                if let Some(Appending { intake: Ok(intake), .. }) = self.append.take() {
-                    intake.discard().await;
+                if let Some(append) = self.append.take() {
+                    append.discard(&self.services.store).await;
                 }
                 Ok(self.done())
             }
@@ -307,30 +297,6 @@ impl ImapDoor {
             highest_modseq: view.highest_modseq,
             mailbox_id: mailbox_id(place),
         }))
-    }
-
-    async fn begin_append(&mut self, mailbox: &str, flags: FlagNames, received: Option<i64>) -> Answered {
-        let (place, _) = self.find(mailbox).await.map_err(refusals::try_create)?;
-        if !rights(self.actor()?, place).insert {
-            return Err(not_admitted(crate::delivery::admit::NotAdmitted::Forbidden));
-        }
-        let now = super::now();
-        let intake = Ok(Intake::new(&self.services.store, Bytes::new(), now));
-        self.append = Some(Appending { place, flags, received: received.unwrap_or(now), intake });
-        Ok(Answer::Done(None))
-    }
-
-    async fn end_append(&mut self) -> Answered {
-        let append = self.append.take().ok_or_else(|| Refusal { code: None, text: "No message was begun".into() })?;
-        let message: Received = append.intake.map_err(refused)?.finish().await.map_err(refused)?;
-        let wish = Wish::Append { message: Box::new(message), flags: append.flags, received: append.received };
-        match admit(&self.services.store, self.actor()?, append.place, wish, super::now()).await.map_err(not_admitted)? {
-            Outcome::Filed(filed) => {
-                let filed = filed.first().copied().ok_or_else(|| unavailable("nothing was filed"))?;
-                Ok(Answer::Appended { uid_validity: filed.uid_validity, uid: filed.uid, view: self.newest() })
-            }
-            _ => Err(unavailable("filing had another outcome")),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::delivery::tests::{House, house};
 use crate::doors::Limits;
 use crate::trust::Logins;
-use stoa_mailbox::UidSet;
+use stoa_mailbox::{FlagNames, UidSet};
 
 fn door(house: &House, account: Trust) -> ImapDoor {
     let services = Services {
@@ -52,7 +52,7 @@ async fn renaming_inbox_moves_its_mail_and_leaves_it_empty() {
     let mut door = door(&house, house.plato().await);
     assert!(matches!(door.ask(append()).await, Answer::Done(_)));
     door.body(b"a\r\n".to_vec()).await;
-    assert!(matches!(door.ask(Question::EndAppend).await, Answer::Appended { uid: 1, .. }));
+    assert!(matches!(door.ask(Question::EndAppend).await, Answer::Appended { uids, .. } if uids.to_string() == "1"));
     let rename = Question::Rename { from: "INBOX".into(), to: "old".into() };
     assert!(matches!(door.ask(rename).await, Answer::Done(_)));
     for (mailbox, messages) in [("INBOX", 0), ("old", 1)] {
@@ -78,4 +78,27 @@ async fn a_mailbox_that_is_deleted_elsewhere_is_told_once() {
     assert!(again.is_err(), "it is gone only once");
     let Answer::Refused(refusal) = door.ask(Question::Expunge { uids: None }).await else { panic!() };
     assert_eq!(refusal.code, Some(RefusalCode::NonExistent));
+}
+
+#[tokio::test]
+async fn messages_that_wait_for_the_last_have_a_limit_together() {
+    let house = house().await;
+    let mut door = door(&house, house.plato().await);
+    let next = || Question::NextAppend { flags: FlagNames::default(), received: None, size: 3 };
+    let message = format!("X: {}\r\n\r\n", "x".repeat(15_000)).into_bytes();
+    assert!(matches!(door.ask(append()).await, Answer::Done(_)));
+    let mut held = 0;
+    let refusal = loop {
+        door.body(message.clone()).await;
+        match door.ask(next()).await {
+            Answer::Done(_) => held += 1,
+            Answer::Refused(refusal) => break refusal,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refusal.code, Some(RefusalCode::Limit));
+    assert!((200..300).contains(&held), "{held}");
+    assert!(matches!(door.ask(Question::EndAppend).await, Answer::Refused(_)));
+    let Answer::Status(status) = door.ask(Question::Status { mailbox: "INBOX".into(), number: None }).await else { panic!() };
+    assert_eq!(status.messages, 0);
 }

@@ -1,71 +1,124 @@
-//! APPEND (RFC 3501 §6.3.11) with APPENDUID (RFC 4315 §3): a message straight from the wire to the door.
+//! APPEND (RFC 3501 §6.3.11) with APPENDUID (RFC 4315 §3): messages straight from the wire to the door.
 //!
-//! The command is parsed up to the message's literal. The octets are never gathered: each piece goes on as it
-//! comes. Those of a refused message that come unasked are read and dropped, to stay in step (RFC 7888 §4).
+//! The command is parsed up to each message's literal. The octets are never gathered: each piece goes on as it comes.
+//! Several messages are filed together or not at all (RFC 3502); a message of no octets takes all of them back (§3). Those of
+//! a refused command that come unasked are read and dropped, to stay in step (RFC 7888 §4). A binary literal may hold NUL
+//! (RFC 3516 §4.4): messages are kept octet by octet.
 
 use super::{Asked, Running, decode_name, refusal, store};
-use crate::frame::{Frame, Literal};
+use crate::frame::{Fault, Frame, Literal};
 use crate::grammar::Cursor;
+use crate::limits::MESSAGES_PER_APPEND_MAX;
 use crate::questions::{Answer, Question};
 use crate::response::Response;
-use crate::server::{Phase, Server};
+use crate::server::{Phase, Server, complaint};
 use stoa_mailbox::FlagNames;
 use stoa_session::{BODY_CHUNK_BYTES_MAX, Step};
 
-/// A message on its way.
+/// A message on its way, and those before it in the same command.
 #[derive(Debug)]
 pub(crate) struct Upload {
     tag: String,
+    /// How many messages were begun.
+    count: usize,
+    /// Octets of this one that are still to come.
     remaining: u64,
-    /// The octets are dropped and this is said at the end; else the door holds the message.
+    /// May it hold NUL?
+    binary: bool,
+    /// A parenthesis ends it (RFC 6855 §4).
+    enclosed: bool,
+    /// The client waits for our word before it sends more, or has sent all.
+    waits: bool,
+    /// Octets of the command that were dropped.
+    dropped: u64,
+    /// The octets are dropped and this is said at the end; else the door holds the messages.
     pub refused: Option<Response>,
 }
 
-#[derive(Debug, PartialEq)]
-struct Prefix {
-    mailbox: String,
+/// What is said of a message.
+#[derive(Debug, PartialEq, Default)]
+struct Options {
     flags: FlagNames,
     received: Option<i64>,
+    /// RFC 6855 §4: "UTF8" SP "("
+    enclosed: bool,
 }
 
-/// An APPEND came up to its message.
+/// An APPEND came up to its first message.
 pub(crate) fn begin(server: &mut Server, command: &[u8], literal: Literal) {
     let tag = Cursor::new(command).tag().unwrap_or("*").to_owned();
-    let upload = Upload { tag, remaining: literal.size, refused: None };
-    let refused = match prefix(command, server.enabled.utf8_strings()) {
-        _ if literal.binary => Response::NO_BINARY,
-        Err(response) => response,
-        Ok(_) if literal.size > server.config.message_bytes_max => Response::TOO_BIG,
-        Ok(_) if literal.size == 0 => Response::EMPTY_MESSAGE,
-        Ok(Prefix { mailbox, flags, received }) => {
-            let question = Question::BeginAppend { mailbox, flags, received, size: literal.size };
-            return server.ask(question, Asked::BeginAppend(upload, literal.synchronising));
+    let upload = Upload { tag, count: 0, remaining: 0, binary: false, enclosed: false, waits: false, dropped: 0, refused: None };
+    let parsed = prefix(command, server.enabled.utf8_strings());
+    match parsed.and_then(|(mailbox, options)| acceptable(server, &options, literal, 1).map(|()| (mailbox, options))) {
+        Ok((mailbox, options)) => {
+            let upload = upload.next(literal, options.enclosed);
+            let Options { flags, received, .. } = options;
+            server.ask(Question::BeginAppend { mailbox, flags, received, size: literal.size }, Asked::BeginAppend(upload));
         }
-    };
-    refuse(server, upload, literal.synchronising, refused);
+        Err(refused) => refuse(server, upload.next(literal, false), refused),
+    }
 }
 
-fn refuse(server: &mut Server, upload: Upload, synchronising: bool, refused: Response) {
-    if synchronising {
+/// Another message follows.
+fn next(server: &mut Server, upload: Upload, between: &[u8], literal: Literal) {
+    let count = upload.count + 1;
+    if let Some(refused) = upload.refused.clone() {
+        return refuse(server, upload.next(literal, false), refused);
+    }
+    let mut cursor = Cursor::new(between);
+    let closed = !upload.enclosed || cursor.byte(b')');
+    let parsed = if closed { options(&mut cursor) } else { Err(Response::BAD_ARGUMENTS) };
+    match parsed.and_then(|options| acceptable(server, &options, literal, count).map(|()| options)) {
+        Ok(Options { flags, received, enclosed }) => {
+            let upload = upload.next(literal, enclosed);
+            server.ask(Question::NextAppend { flags, received, size: literal.size }, Asked::BeginAppend(upload));
+        }
+        Err(refused) => abort(server, upload.next(literal, false), refused),
+    }
+}
+
+impl Upload {
+    fn next(self, literal: Literal, enclosed: bool) -> Self {
+        let Literal { size: remaining, binary, synchronising: waits } = literal;
+        Self { count: self.count + 1, remaining, binary, enclosed, waits, ..self }
+    }
+}
+
+fn acceptable(server: &Server, options: &Options, literal: Literal, count: usize) -> Result<(), Response> {
+    match () {
+        () if options.enclosed && !server.enabled.utf8 => Err(Response::UTF8_NOT_ENABLED),
+        () if options.enclosed && !literal.binary => Err(Response::BAD_ARGUMENTS.text("UTF8 takes a binary literal")),
+        () if count > MESSAGES_PER_APPEND_MAX => Err(Response::TOO_MANY_MESSAGES),
+        () if literal.size > server.config.message_bytes_max => Err(Response::TOO_BIG),
+        () if literal.size == 0 => Err(Response::EMPTY_MESSAGE),
+        () => Ok(()),
+    }
+}
+
+/// The door holds nothing, and nothing will be filed: says so as soon as the client listens.
+fn refuse(server: &mut Server, upload: Upload, refused: Response) {
+    if upload.waits {
         return server.respond(&upload.tag, &refused);
     }
-    if upload.remaining > server.dropped_bytes_max() {
+    let dropped = upload.dropped.saturating_add(upload.remaining);
+    if dropped > server.dropped_bytes_max() {
         return server.close(Some(&Response::FLOOD));
     }
-    server.phase = Phase::Message(Upload { refused: Some(refused), ..upload });
+    let upload = Upload { dropped, refused: Some(refused), ..upload };
+    server.phase = if upload.remaining > 0 { Phase::Message(upload) } else { Phase::MessageEnd(upload) };
 }
 
 /// The door takes the message, or not.
-pub(super) fn begun(server: &mut Server, upload: Upload, synchronising: bool, answer: Answer) {
+pub(super) fn begun(server: &mut Server, upload: Upload, answer: Answer) {
     match answer {
         Answer::Done(view) => {
             server.learn(view);
-            if synchronising {
+            if upload.waits {
                 server.go_on("Send the message");
             }
-            server.phase = Phase::Message(upload);
+            server.phase = Phase::Message(Upload { waits: false, ..upload });
         }
-        other => refuse(server, upload, synchronising, refusal(other)),
+        other => refuse(server, upload, refusal(other)),
     }
 }
 
@@ -77,8 +130,8 @@ pub(crate) fn read(server: &mut Server) -> bool {
     let Phase::Message(upload) = &mut server.phase else { return false };
     upload.remaining = upload.remaining.saturating_sub(bytes.len() as u64);
     let (complete, refused) = (upload.remaining == 0, upload.refused.is_some());
-    // RFC 3501 §9: CHAR8 is any octet but NUL; a literal could not carry it back.
-    let nul = !refused && memchr::memchr(0, &bytes).is_some();
+    // RFC 3501 §9: CHAR8 is any octet but NUL.
+    let nul = !refused && !upload.binary && memchr::memchr(0, &bytes).is_some();
     if !refused && !nul {
         for chunk in bytes.chunks(BODY_CHUNK_BYTES_MAX) {
             server.push(Step::Body(chunk.to_vec()));
@@ -97,16 +150,22 @@ pub(crate) fn read(server: &mut Server) -> bool {
     true
 }
 
-/// The rest of the command after the message: CRLF.
-pub(crate) fn end(server: &mut Server, upload: Upload, frame: &Frame) {
-    let clean = matches!(frame, Frame::Command(line) if line == b"\r\n");
-    match upload.refused {
-        Some(refused) => server.respond(&upload.tag, &refused),
-        None if clean => {
+/// What comes after a message: the end of the command, or another message.
+pub(crate) fn end(server: &mut Server, upload: Upload, frame: Frame) {
+    let enclosed = upload.enclosed && upload.refused.is_none();
+    let wrong = match frame {
+        Frame::Append { prefix, literal } => return next(server, upload, &prefix, literal),
+        Frame::Command(line) if line == if enclosed { &b")\r\n"[..] } else { b"\r\n" } => None,
+        Frame::Fault { fault, .. } if fault != Fault::Flood => Some(complaint(fault)),
+        _ => Some(Response::AFTER_MESSAGE),
+    };
+    match (upload.refused.clone().or(wrong), &upload.refused) {
+        (Some(refused), Some(_)) => server.respond(&upload.tag, &refused),
+        (Some(refused), None) => abort(server, Upload { waits: true, ..upload }, refused),
+        (None, _) => {
             let running = Running { tag: upload.tag, expunge: true, by_uid: false };
             server.ask(Question::EndAppend, Asked::EndAppend(running));
         }
-        None => abort(server, upload, Response::ONE_MESSAGE_ONLY),
     }
 }
 
@@ -114,42 +173,47 @@ fn abort(server: &mut Server, upload: Upload, refused: Response) {
     server.ask(Question::AbortAppend, Asked::AbortAppend(Upload { refused: Some(refused), ..upload }));
 }
 
-/// The door has forgotten the message; what is left of it is dropped.
-pub(super) fn aborted(server: &mut Server, upload: Upload) {
-    match &upload.refused {
-        Some(refused) if *refused == Response::ONE_MESSAGE_ONLY => server.respond(&upload.tag, &Response::ONE_MESSAGE_ONLY),
-        _ => server.phase = if upload.remaining > 0 { Phase::Message(upload) } else { Phase::MessageEnd(upload) },
-    }
+/// The door has forgotten the messages; what is left of them is dropped.
+pub(super) fn aborted(server: &mut Server, mut upload: Upload) {
+    let refused = upload.refused.take().unwrap_or(Response::LOCAL_ERROR);
+    refuse(server, upload, refused);
 }
 
-/// The message is safe, or not.
+/// The messages are safe, or not.
 pub(super) fn filed(server: &mut Server, running: &Running, answer: Answer) {
-    let Answer::Appended { uid_validity, uid, view } = answer else { return server.finish(running, &refusal(answer)) };
+    let Answer::Appended { uid_validity, uids, view } = answer else { return server.finish(running, &refusal(answer)) };
     server.learn(view);
-    server.finish(running, &Response::OK.code(format!("APPENDUID {uid_validity} {uid}")).text("The message is filed"));
+    let text = if uids.len() == 1 { "The message is filed" } else { "The messages are filed" };
+    server.finish(running, &Response::OK.code(format!("APPENDUID {uid_validity} {uids}")).text(text));
 }
 
-/// RFC 3501 §9: tag SP "APPEND" SP mailbox [SP flag-list] [SP date-time] SP, up to the literal
-fn prefix(command: &[u8], utf8: bool) -> Result<Prefix, Response> {
+/// RFC 3501 §9: tag SP "APPEND" SP mailbox options, up to the literal
+fn prefix(command: &[u8], utf8: bool) -> Result<(String, Options), Response> {
     let mut cursor = Cursor::new(command).utf8(utf8);
     let verb = cursor.tag().is_some() && cursor.space() && cursor.word().is_some() && cursor.space();
     let mailbox = cursor.astring().filter(|_| verb).ok_or(Response::BAD_ARGUMENTS)?;
-    space(&mut cursor)?;
-    let mut flags = FlagNames::default();
+    let options = options(&mut cursor)?;
+    Ok((decode_name(&mailbox, utf8)?, options))
+}
+
+/// RFC 3502 §6, RFC 6855 §4: [SP flag-list] [SP date-time] SP ["UTF8" SP "("]
+fn options(cursor: &mut Cursor<'_>) -> Result<Options, Response> {
+    let mut options = Options::default();
+    space(cursor)?;
     if cursor.byte(b'(') {
-        flags = store::flag_names(store::flag_list(&mut cursor).ok_or(Response::BAD_ARGUMENTS)?.into_iter())?;
-        space(&mut cursor)?;
+        options.flags = store::flag_names(store::flag_list(cursor).ok_or(Response::BAD_ARGUMENTS)?.into_iter())?;
+        space(cursor)?;
     }
-    let mut received = None;
-    if !cursor.is_at_end() {
+    if cursor.is_next(b'"') {
         let text = cursor.quoted().ok_or(Response::BAD_ARGUMENTS)?;
-        received = Some(date_time(&text).ok_or(Response::BAD_ARGUMENTS.text("Not a date-time"))?);
-        space(&mut cursor)?;
+        options.received = Some(date_time(&text).ok_or(Response::BAD_ARGUMENTS.text("Not a date-time"))?);
+        space(cursor)?;
     }
-    if !cursor.is_at_end() {
-        return Err(Response::BAD_ARGUMENTS);
+    if cursor.keyword("UTF8") {
+        space(cursor)?;
+        options.enclosed = cursor.byte(b'(');
     }
-    Ok(Prefix { mailbox: decode_name(&mailbox, utf8)?, flags, received })
+    if cursor.is_at_end() { Ok(options) } else { Err(Response::BAD_ARGUMENTS) }
 }
 
 fn space(cursor: &mut Cursor<'_>) -> Result<(), Response> {
@@ -215,22 +279,26 @@ mod tests {
 
     #[test]
     fn prefixes() {
-        let plain = || Prefix { mailbox: "a".into(), flags: FlagNames::default(), received: None };
+        let plain = || Options::default();
         let seen = FlagNames { system: Flags::from(SystemFlag::Seen), keywords: vec!["$x".into()] };
         let table = [
             ("t APPEND a ", Some(plain())),
             ("t append {1}\r\na ", Some(plain())),
             ("t APPEND \"a\" () ", Some(plain())),
-            ("t APPEND a (\\seen $x) \"01-Jan-1970 00:00:01 +0000\" ", Some(Prefix { flags: seen, received: Some(1), ..plain() })),
+            ("t APPEND a utf8 (", Some(Options { enclosed: true, ..plain() })),
+            ("t APPEND a (\\seen $x) \"01-Jan-1970 00:00:01 +0000\" ", Some(Options { flags: seen, received: Some(1), ..plain() })),
             ("t APPEND a", None),
             ("t APPEND a  ", None),
+            ("t APPEND a UTF8", None),
+            ("t APPEND a UTF8 () ", None),
+            ("t APPEND a CATENATE (", None),
             ("t APPEND a (\\Recent) ", None),
             ("t APPEND a (x", None),
             ("t APPEND &bad ", None),
             ("t APPEND a \"1\" ", None),
         ];
         for (wire, expected) in table {
-            assert_eq!(prefix(wire.as_bytes(), false).ok(), expected, "{wire}");
+            assert_eq!(prefix(wire.as_bytes(), false).ok(), expected.map(|options| ("a".to_owned(), options)), "{wire}");
         }
     }
 }

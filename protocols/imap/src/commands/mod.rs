@@ -152,7 +152,7 @@ pub(crate) enum Asked {
     /// And what the client is told then.
     Unselect(Running, Response),
     Status(Running, status::Request),
-    BeginAppend(append::Upload, bool),
+    BeginAppend(append::Upload),
     EndAppend(Running),
     AbortAppend(append::Upload),
     CloseAfterAbort(Option<Response>),
@@ -267,7 +267,7 @@ pub(crate) fn answered(server: &mut Server, answer: Answer) {
         Asked::Expunge(running) => expunge::answered(server, &running, answer),
         Asked::Unselect(running, response) => server.respond(&running.tag, &response),
         Asked::Status(running, request) => status::answered(server, &running, &request, answer),
-        Asked::BeginAppend(upload, synchronising) => append::begun(server, upload, synchronising, answer),
+        Asked::BeginAppend(upload) => append::begun(server, upload, answer),
         Asked::EndAppend(running) => append::filed(server, &running, answer),
         Asked::AbortAppend(upload) => append::aborted(server, upload),
         Asked::CloseAfterAbort(goodbye) => server.close(goodbye.as_ref()),

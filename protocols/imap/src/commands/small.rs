@@ -20,7 +20,8 @@ pub(crate) fn capabilities(server: &Server) -> String {
     let mut offers = ["IMAP4rev1", "IMAP4rev2", "LITERAL+", "ID", "ENABLE"].map(str::to_owned).to_vec();
     if server.is_authenticated() {
         offers.extend(["IDLE", "NAMESPACE", "UIDPLUS", "MOVE", "UNSELECT", "SPECIAL-USE", "CHILDREN", "LIST-EXTENDED"].map(str::to_owned));
-        offers.extend(["CONDSTORE", "QRESYNC", "OBJECTID", "SAVEDATE", "PREVIEW"].map(str::to_owned));
+        offers
+            .extend(["CONDSTORE", "QRESYNC", "OBJECTID", "SAVEDATE", "PREVIEW", "BINARY", "MULTIAPPEND", "UTF8=ACCEPT"].map(str::to_owned));
         offers.extend(["CREATE-SPECIAL-USE", "LIST-STATUS", "STATUS=SIZE"].map(str::to_owned));
         offers.extend(
             ["ESEARCH", "SEARCHRES", "WITHIN", "SORT", "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES"]

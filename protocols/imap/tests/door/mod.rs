@@ -28,6 +28,8 @@ pub struct Door {
     boxes: BTreeMap<String, Box>,
     selected: Option<String>,
     upload: Option<(String, FlagNames, i64)>,
+    /// Whole messages that wait for the last: flags, date and size.
+    waiting: Vec<(FlagNames, i64, u32)>,
     /// The message that is coming, or came last.
     pub content: Vec<u8>,
     next_message: u64,
@@ -37,7 +39,15 @@ pub struct Door {
 
 impl Door {
     pub fn new() -> Self {
-        let mut door = Self { boxes: BTreeMap::new(), selected: None, upload: None, content: Vec::new(), next_message: 1, vanishing: None };
+        let mut door = Self {
+            boxes: BTreeMap::new(),
+            selected: None,
+            upload: None,
+            waiting: Vec::new(),
+            content: Vec::new(),
+            next_message: 1,
+            vanishing: None,
+        };
         door.create("INBOX");
         door.create("Drafts");
         door
@@ -102,6 +112,13 @@ impl Door {
             Question::BeginAppend { mailbox, flags, received, .. } => {
                 self.existing(&mailbox).map_err(|_| (RefusalCode::TryCreate, "No such mailbox"))?;
                 self.content.clear();
+                self.waiting.clear();
+                self.upload = Some((mailbox, flags, received.unwrap_or(0)));
+                Answer::Done(self.newest())
+            }
+            Question::NextAppend { flags, received, .. } => {
+                self.end_message();
+                let (mailbox, ..) = self.upload.take().unwrap();
                 self.upload = Some((mailbox, flags, received.unwrap_or(0)));
                 Answer::Done(self.newest())
             }
@@ -189,12 +206,21 @@ impl Door {
         all
     }
 
+    fn end_message(&mut self) {
+        let (_, flags, received) = self.upload.clone().unwrap();
+        let before: u32 = self.waiting.iter().map(|(_, _, size)| size).sum();
+        self.waiting.push((flags, received, u32::try_from(self.content.len()).unwrap() - before));
+    }
+
     fn end_append(&mut self) -> Answer {
-        let (name, flags, received) = self.upload.take().unwrap();
-        let uid = self.boxes[&name].view.uid_next;
-        let size = u32::try_from(self.content.len()).unwrap();
-        self.append(&name, &flags, received, size);
-        Answer::Appended { uid_validity: 100, uid, view: self.newest() }
+        self.end_message();
+        let (name, ..) = self.upload.take().unwrap();
+        let first = self.boxes[&name].view.uid_next;
+        for (flags, received, size) in std::mem::take(&mut self.waiting) {
+            self.append(&name, &flags, received, size);
+        }
+        let uids = UidSet::from_ranges([first..=self.boxes[&name].view.uid_next - 1]);
+        Answer::Appended { uid_validity: 100, uids, view: self.newest() }
     }
 
     fn copy(&mut self, uids: &UidSet, target: &str, take: bool) -> Result<Answer, (RefusalCode, &'static str)> {
