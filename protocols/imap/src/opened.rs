@@ -87,6 +87,11 @@ impl Opened {
         for news in choose(self, flagged) {
             self.write_fetch_flags(out, news, running.by_uid, enabled);
         }
+        if let (true, Some(modseq)) = (enabled.qresync, self.numbering.kept_back()) {
+            // RFC 7162 §3.2: the mod-sequences told now are above those of what went, which cannot be told yet; a client that
+            // counted from them would never hear of it.
+            Response::OK.code(format!("HIGHESTMODSEQ {modseq}")).text("Some messages went since").write(out, "*");
+        }
     }
 
     /// RFC 3501 §7.3.2, which RFC 9051 has no more.

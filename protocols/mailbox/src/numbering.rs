@@ -17,6 +17,8 @@ pub struct Numbering {
     announced: usize,
     /// Flag changes up to here were told.
     told_modseq: ModSeq,
+    /// Up to here all was told, also what went.
+    whole_modseq: ModSeq,
 }
 
 /// What the client has to be told, in this order.
@@ -36,7 +38,7 @@ impl Numbering {
     /// A session that has just selected this version and told its size.
     pub fn new(view: Arc<View>) -> Self {
         let (announced, told_modseq) = (view.len(), view.highest_modseq);
-        Self { view, ghosts: Vec::new(), announced, told_modseq }
+        Self { view, ghosts: Vec::new(), announced, told_modseq, whole_modseq: told_modseq }
     }
 
     /// The version that the session works on.
@@ -100,6 +102,11 @@ impl Numbering {
         numbered.take_while(|(number, _)| *number <= self.announced)
     }
 
+    /// Where a client would have to begin again that was cut off now, if there is something that it must not be told yet.
+    pub fn kept_back(&self) -> Option<ModSeq> {
+        (!self.ghosts.is_empty()).then_some(self.whole_modseq)
+    }
+
     /// Moves to a newer version. Nothing is told yet: what went becomes ghosts if the client knew it.
     pub fn advance(&mut self, newer: Arc<View>) {
         let told = |uid: Uid| self.number(uid).is_some();
@@ -125,6 +132,9 @@ impl Numbering {
         let changed: Vec<Uid> = self.view.changed_since(self.told_modseq).map(|e| e.uid).collect();
         news.flagged = changed.into_iter().filter_map(|uid| self.number(uid).map(|n| (n, uid))).filter(|&(n, _)| n <= old).collect();
         self.told_modseq = self.view.highest_modseq;
+        if self.ghosts.is_empty() {
+            self.whole_modseq = self.told_modseq;
+        }
         news
     }
 
