@@ -123,6 +123,18 @@ pub struct Outbox {
     deflater: Option<Deflater>,
 }
 
+#[cfg(test)]
+impl Outbox {
+    /// Without a peer: what is gathered is taken out again, and more than fits fails.
+    pub(crate) fn unconnected() -> Self {
+        Self { stream: Stream::Gone, gathered: Vec::new(), patience: Duration::ZERO, failed: false, deflater: None }
+    }
+
+    pub(crate) fn take_gathered(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.gathered)
+    }
+}
+
 impl Outbox {
     /// Sends bytes: gathers them while they are few, else writes and waits until the peer takes them.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -5,6 +5,8 @@
 //! connection costs a chunk or two of memory whatever the message. Standards are in `protocols/imap`.
 
 mod append;
+#[cfg(test)]
+mod model;
 mod refusals;
 mod stream;
 #[cfg(test)]

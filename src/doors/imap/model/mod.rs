@@ -1,0 +1,288 @@
+//! Several clients at once, saying whatever comes to mind, against a model of what the RFCs promise them.
+//!
+//! Sessions, door and store are the real ones, on the engine in memory and without sockets; the steps of all connections
+//! are dealt out by chance, so that a command of one comes between a question of another and its answer, events come
+//! early or late, and connections break at any point. The model is written from RFC 3501, 4315, 6851, 7162 and 9051 and
+//! shares no code with the server: `mailbox` is what there is, `client` what a client knows from what it was told,
+//! `effect` and `verdict` what commands do and must answer.
+//!
+//! A run ends with the transcript of what went wrong. `STOA_MODEL_SEED` repeats it, `STOA_MODEL_STEPS` says how long to go on.
+
+mod choose;
+mod client;
+mod command;
+mod dice;
+mod effect;
+mod link;
+mod mailbox;
+mod verdict;
+mod wire;
+
+use super::Services;
+use crate::delivery::tests::{House, house};
+use crate::doors::Limits;
+use crate::store::Place;
+use crate::trust::{Logins, Trust};
+use client::{Checked, Client};
+use command::{Command, Flying, Set, What};
+use dice::Dice;
+use link::{Did, Link, Moment};
+use mailbox::Mailbox;
+use std::sync::Arc;
+use stoa_mailbox::View;
+use tokio::sync::watch;
+
+/// Steps of the whole test, where nobody says otherwise.
+const STEPS: usize = 60_000;
+/// After so many everything begins anew with the next seed: what goes wrong then has a short history.
+const ROUND_STEPS: usize = 3_000;
+const CLIENTS: usize = 4;
+const MAILBOXES: [&str; 2] = ["INBOX", "Archive"];
+/// Of a mailbox that is not there.
+const NOWHERE: &str = "Nowhere";
+/// What is shown of a round that failed; who repeats it sees all.
+const TRANSCRIPT_LINES: usize = 120;
+
+/// A client and its connection.
+#[derive(Default)]
+struct Peer {
+    client: Client,
+    link: Option<Link>,
+    reader: wire::Reader,
+    /// The session waits for input.
+    waits: bool,
+    tags: usize,
+}
+
+struct World {
+    services: Arc<Services>,
+    account: Trust,
+    boxes: Vec<Mailbox>,
+    views: Vec<watch::Receiver<Arc<View>>>,
+    peers: Vec<Peer>,
+    dice: Dice,
+    transcript: Vec<String>,
+}
+
+impl World {
+    async fn new(seed: u64) -> Self {
+        let House { store, delivery, plato, .. } = house().await;
+        let account = Trust::of_account(&store.account(plato).await.unwrap().unwrap());
+        let tree = store.holder(plato).await.unwrap().unwrap();
+        let (mut boxes, mut views) = (Vec::new(), Vec::new());
+        for name in MAILBOXES {
+            let place: Place = (plato, tree.find(name).unwrap().id);
+            let view = store.watch(place).await.unwrap();
+            boxes.push(Mailbox::new(name, &view.borrow()));
+            views.push(view);
+        }
+        let services = Services {
+            logins: Logins::new(store.clone(), [0; 32], 1),
+            store,
+            delivery,
+            limits: Limits { message_bytes_max: 1_000_000, recipients_max: 10 },
+        };
+        let peers = (0..CLIENTS).map(|_| Peer::default()).collect();
+        Self { services: Arc::new(services), account, boxes, views, peers, dice: Dice::new(seed), transcript: Vec::new() }
+    }
+
+    fn note(&mut self, peer: usize, what: &str) {
+        self.transcript.push(format!("{} {what}", peer + 1));
+    }
+
+    /// Something happens to somebody.
+    async fn happen(&mut self) -> Checked {
+        let at = self.dice.below(self.peers.len());
+        let peer = &self.peers[at];
+        if peer.link.is_none() {
+            let enable = ["", "", "CONDSTORE", "QRESYNC", "QRESYNC", "IMAP4rev2", "IMAP4rev2 QRESYNC"];
+            let enable = self.dice.pick(&enable);
+            self.connect(at, enable);
+            return Ok(());
+        }
+        if self.dice.one_in(300) {
+            self.cut_off(at);
+            return Ok(());
+        }
+        if !peer.waits {
+            return self.advance(at).await;
+        }
+        if self.dice.one_in(3) {
+            return self.event(at).await;
+        }
+        if self.peers[at].client.idling {
+            self.say(at, "DONE\r\n");
+            return Ok(());
+        }
+        let client = &self.peers[at].client;
+        let first = client.choose(&self.boxes, &mut self.dice);
+        let second = if self.dice.one_in(4) { client.choose_second(&first, &mut self.dice) } else { None };
+        self.launch(at, [first].into_iter().chain(second));
+        Ok(())
+    }
+
+    fn connect(&mut self, at: usize, enable: &'static str) {
+        self.note(at, "connects");
+        let link = Link::new(self.services.clone(), self.account.clone());
+        self.peers[at].link = Some(link);
+        let enable = Some(Command::Enable(enable)).filter(|_| !enable.is_empty());
+        self.launch(at, [Command::Login, Command::Capability].into_iter().chain(enable));
+    }
+
+    fn cut_off(&mut self, at: usize) {
+        self.note(at, "is cut off");
+        let peer = &mut self.peers[at];
+        peer.client.cut_off(&mut self.boxes);
+        let Peer { client, tags, .. } = std::mem::take(peer);
+        *peer = Peer { client, tags, ..Peer::default() };
+    }
+
+    /// Says commands, all before the first is answered.
+    fn launch(&mut self, at: usize, commands: impl Iterator<Item = Command>) {
+        let mut text = String::new();
+        for command in commands {
+            let peer = &mut self.peers[at];
+            peer.tags += 1;
+            let tag = format!("t{}", peer.tags);
+            text += &format!("{tag} {}\r\n", command.text(|mailbox| mailbox.map_or(NOWHERE, |mailbox| MAILBOXES[mailbox])));
+            peer.client.launch(Flying::new(tag, command), &self.boxes);
+        }
+        self.say(at, &text);
+    }
+
+    fn say(&mut self, at: usize, text: &str) {
+        for line in text.lines() {
+            self.note(at, &format!("C: {line}"));
+        }
+        let peer = &mut self.peers[at];
+        peer.waits = false;
+        if let Some(link) = &mut peer.link {
+            link.say(text.as_bytes());
+        }
+    }
+
+    async fn event(&mut self, at: usize) -> Checked {
+        let peer = &mut self.peers[at];
+        let Some(link) = &mut peer.link else { return Ok(()) };
+        let heard = link.event().await;
+        peer.client.heard_event(&self.boxes);
+        if !heard {
+            // There was nothing to hear, so a client that listens knows all.
+            return peer.client.quiet();
+        }
+        peer.waits = false;
+        self.note(at, "hears of a change");
+        Ok(())
+    }
+
+    /// One step of the driver.
+    async fn advance(&mut self, at: usize) -> Checked {
+        let Some(link) = &mut self.peers[at].link else { return Ok(()) };
+        match link.step().await {
+            Did::Answered => Ok(()),
+            Did::Closed => Err("the server has closed the connection".into()),
+            Did::Asked(moment) => {
+                if moment != Moment::Other {
+                    self.note(at, &format!("{moment:?} is done"));
+                }
+                self.peers[at].client.acted(moment, &mut self.boxes)?;
+                self.boxes.iter_mut().zip(&self.views).try_for_each(|(mailbox, view)| mailbox.settle(&view.borrow()))
+            }
+            Did::Sent(bytes) => {
+                self.peers[at].reader.feed(&bytes);
+                while let Some((shown, line)) = self.peers[at].reader.next() {
+                    self.note(at, &format!("S: {shown}"));
+                    self.peers[at].client.hear(line?, &mut self.boxes)?;
+                }
+                Ok(())
+            }
+            Did::Waited => {
+                let peer = &mut self.peers[at];
+                peer.waits = true;
+                let stuck = !peer.client.flying.is_empty() && !peer.client.idling;
+                client::ensure(!stuck && peer.reader.is_empty(), || "the server waits, but has not answered".into())?;
+                peer.client.quiet()
+            }
+        }
+    }
+
+    /// Waits for the answer to a command, and lets nobody come between.
+    async fn complete(&mut self, at: usize, command: Option<Command>) -> Checked {
+        while !self.peers[at].waits {
+            self.advance(at).await?;
+        }
+        if self.peers[at].client.idling {
+            self.say(at, "DONE\r\n");
+            Box::pin(self.complete(at, None)).await?;
+        }
+        let Some(command) = command else { return Ok(()) };
+        self.launch(at, [command].into_iter());
+        Box::pin(self.complete(at, None)).await
+    }
+
+    /// Nothing happens any more: now everybody can learn all there is, whoever stayed and whoever comes back.
+    async fn end(&mut self) -> Checked {
+        let all = |by_uid| Command::Fetch { set: Set::all(by_uid), what: What::Flags, changed_since: None };
+        for at in 0..self.peers.len() {
+            if self.peers[at].link.is_some() {
+                self.complete(at, None).await?;
+                for command in [Command::Noop, all(true), all(false), Command::Noop] {
+                    let selected = self.peers[at].client.open.is_some();
+                    if selected || !command.needs_selection() {
+                        self.complete(at, Some(command)).await?;
+                    }
+                }
+                self.cut_off(at);
+            }
+            self.connect(at, "QRESYNC");
+            self.complete(at, None).await?;
+            for mailbox in 0..self.boxes.len() {
+                let resync = self.peers[at].client.resync(mailbox, &mut self.dice);
+                let select = Command::Select { mailbox: Some(mailbox), read_only: true, condstore: false, resync };
+                for command in [select, all(true), Command::Noop] {
+                    self.complete(at, Some(command)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Plays one round; the error is a transcript.
+async fn play(seed: u64, steps: usize) -> Result<(), String> {
+    let mut world = World::new(seed).await;
+    let mut outcome = Ok(());
+    for _ in 0..steps {
+        outcome = world.happen().await;
+        if outcome.is_err() {
+            break;
+        }
+    }
+    if outcome.is_ok() {
+        outcome = world.end().await;
+    }
+    outcome.map_err(|complaint| {
+        let all = setting("STOA_MODEL_SEED").is_some();
+        let from = world.transcript.len().saturating_sub(if all { usize::MAX } else { TRANSCRIPT_LINES });
+        format!("{}\n{complaint}\nRepeat it with STOA_MODEL_SEED={seed} STOA_MODEL_STEPS={steps}", world.transcript[from..].join("\n"))
+    })
+}
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+#[test]
+fn clients_know_what_they_were_promised() {
+    let seed = setting("STOA_MODEL_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let steps = setting("STOA_MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
+    println!("STOA_MODEL_SEED={seed} STOA_MODEL_STEPS={steps}");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let rounds = (0..steps).step_by(ROUND_STEPS).zip(seed..);
+    for (start, seed) in rounds {
+        let outcome = runtime.block_on(play(seed, ROUND_STEPS.min(steps - start)));
+        outcome.unwrap_or_else(|transcript| panic!("{transcript}"));
+    }
+}
