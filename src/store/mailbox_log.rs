@@ -6,7 +6,7 @@
 
 use super::engine::{Batch, Engine};
 use super::keys::{self, Table};
-use super::{HolderId, MailboxId, Result, StoreError};
+use super::{HolderId, MailboxId, Result, StoreError, entries};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use stoa_mailbox::{Edit, Entry, FlagChange, Flags, ModSeq, Uid, UidSet, View};
@@ -102,7 +102,7 @@ impl Mailbox {
             if entries.is_empty() {
                 batch.delete(Table::Segments, key);
             } else {
-                batch.put(Table::Segments, key, entries_to_bytes(&entries));
+                batch.put(Table::Segments, key, entries::to_bytes(&entries));
             }
         }
         let end = keys::change(holder, mailbox, self.view.highest_modseq + 1);
@@ -146,11 +146,10 @@ impl Mailbox {
         let deleted = record.u64(7)?.unwrap_or(0) != 0;
         let keywords = record.all_bytes(6)?.map(|k| String::from_utf8_lossy(k).into_owned()).collect();
         let uid_validity = record.u32(1)?.unwrap_or(1);
-        let mut entries = Vec::new();
+        let mut view = View::restore(uid_validity, uid_next, packed, keywords, []);
         for (_, segment) in all(engine, Table::Segments, place, keys::segment(place.0, place.1, 0)).await? {
-            entries_from_bytes(&segment, &mut entries)?;
+            entries::read(&segment, |entry| view.push(entry))?;
         }
-        let view = View::restore(uid_validity, uid_next, packed, keywords, entries);
         let mut mailbox =
             Self { view: Arc::new(view), row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from, deleted, changed: false };
         for (_, change) in all(engine, Table::Changes, place, keys::change(place.0, place.1, packed + 1)).await? {
@@ -191,58 +190,12 @@ fn set_from_record(record: &Reader<'_>) -> Result<UidSet, RecordError> {
     Ok(UidSet::from_ranges(ranges.into_iter().map(|n| (n >> 32) as Uid..=n as Uid)))
 }
 
-/// Field 2: entries one after another, 44 bytes each, big-endian; the engine compresses them. Field 1 is the same
-/// without the last four, as it was before there was a SAVEDATE.
-fn entries_to_bytes(entries: &[Entry]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(entries.len() * ENTRY_BYTES);
-    for e in entries {
-        packed.extend_from_slice(&e.uid.to_be_bytes());
-        packed.extend_from_slice(&e.size.to_be_bytes());
-        packed.extend_from_slice(&e.message.to_be_bytes());
-        packed.extend_from_slice(&e.modseq.to_be_bytes());
-        packed.extend_from_slice(&e.flags.bits().to_be_bytes());
-        packed.extend_from_slice(&e.received.to_be_bytes());
-        packed.extend_from_slice(&e.saved.to_be_bytes());
-    }
-    Writer::new(1).bytes(2, &packed).finish()
-}
-
-const OLD_ENTRY_BYTES: usize = 40;
-const ENTRY_BYTES: usize = OLD_ENTRY_BYTES + 4;
-
-fn entries_from_bytes(bytes: &[u8], entries: &mut Vec<Entry>) -> Result<(), RecordError> {
-    let record = Reader::parse(bytes, 1)?;
-    let packed = record.bytes(2)?.unwrap_or_default();
-    for chunk in packed.as_chunks::<ENTRY_BYTES>().0 {
-        let [old @ .., a, b, c, d] = chunk;
-        entries.push(Entry { saved: u32::from_be_bytes([*a, *b, *c, *d]), ..entry_from_bytes(old) });
-    }
-    let old = record.bytes(1)?.unwrap_or_default();
-    entries.extend(old.as_chunks().0.iter().map(entry_from_bytes));
-    Ok(())
-}
-
-/// Without its SAVEDATE.
-fn entry_from_bytes(chunk: &[u8; OLD_ENTRY_BYTES]) -> Entry {
-    let u32_at = |at: usize| u32::from_be_bytes([chunk[at], chunk[at + 1], chunk[at + 2], chunk[at + 3]]);
-    let u64_at = |at: usize| u64::from(u32_at(at)) << 32 | u64::from(u32_at(at + 4));
-    Entry {
-        uid: u32_at(0),
-        size: u32_at(4),
-        message: u64_at(8),
-        modseq: u64_at(16),
-        flags: Flags::from_bits(u64_at(24)),
-        received: u64_at(32) as i64,
-        saved: 0,
-    }
-}
-
 /// One edit a field: 1 append, 2 flag, 3 expunge, 4 keyword.
 fn edits_to_bytes(edits: &[Edit]) -> Vec<u8> {
     let mut record = Writer::new(1);
     for edit in edits {
         record = match edit {
-            Edit::Append(entry) => record.bytes(1, &entries_to_bytes(std::slice::from_ref(entry))),
+            Edit::Append(entry) => record.bytes(1, &entries::to_bytes(std::slice::from_ref(entry))),
             Edit::Flag { uids, change, named, modseq } => {
                 let change = match change {
                     FlagChange::Replace => 0,
@@ -265,9 +218,7 @@ fn edits_from_bytes(bytes: &[u8]) -> Result<Vec<Edit>, RecordError> {
     for (field, value) in record.all_byte_fields()? {
         match field {
             1 => {
-                let mut entries = Vec::new();
-                entries_from_bytes(value, &mut entries)?;
-                edits.extend(entries.into_iter().map(Edit::Append));
+                entries::read(value, |entry| edits.push(Edit::Append(entry)))?;
             }
             2 => edits.push(flag_from_bytes(value)?),
             3 => {
@@ -311,17 +262,5 @@ mod tests {
             Edit::Expunge { uids, modseq: 10 },
         ];
         assert_eq!(edits_from_bytes(&edits_to_bytes(&edits)).unwrap(), edits);
-    }
-
-    #[test]
-    fn entries_of_the_first_version_read_back_without_savedate() {
-        let entry = Entry { uid: 7, size: 9, message: 3, modseq: 8, flags: Flags::from_bits(5), received: -1, saved: 4 };
-        let now = entries_to_bytes(&[entry]);
-        let packed = Reader::parse(&now, 1).unwrap().bytes(2).unwrap().unwrap().to_vec();
-        let before = Writer::new(1).bytes(1, &packed[..OLD_ENTRY_BYTES]).finish();
-        let mut entries = Vec::new();
-        entries_from_bytes(&before, &mut entries).unwrap();
-        entries_from_bytes(&now, &mut entries).unwrap();
-        assert_eq!(entries, [Entry { saved: 0, ..entry }, entry]);
     }
 }

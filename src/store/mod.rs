@@ -9,6 +9,7 @@ mod bodies;
 mod change;
 mod committer;
 pub mod engine;
+mod entries;
 mod holders;
 mod keys;
 mod mailbox_log;

@@ -212,7 +212,7 @@ mod tests {
 
     fn opened(uids: &[Uid]) -> Opened {
         let entry = |&uid| Entry { uid, size: 1, message: 1, modseq: 1, flags: Flags::NONE, received: 0, saved: 0 };
-        let view = View::restore(1, 100, 1, vec![], uids.iter().map(entry).collect());
+        let view = View::restore(1, 100, 1, vec![], uids.iter().map(entry));
         Opened::new("INBOX".into(), Selected { view: Arc::new(view), recent_from: 20, read_only: false, mailbox_id: "F1".into() })
     }
 

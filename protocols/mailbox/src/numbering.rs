@@ -195,7 +195,7 @@ mod tests {
         /// The client's list, kept by nothing but what it is told, always agrees with the numbering.
         #[test]
         fn a_client_that_only_listens_keeps_the_right_list(happenings in prop::collection::vec(happening(), 0..80)) {
-            let mut mailbox = Arc::new(View::restore(1, 11, 1, vec![], (1..=10).map(|u| entry(u, 1)).collect()));
+            let mut mailbox = Arc::new(View::restore(1, 11, 1, vec![], (1..=10).map(|u| entry(u, 1))));
             let mut numbering = Numbering::new(mailbox.clone());
             let mut client: Vec<Uid> = (1..=10).collect();
             for h in happenings {

@@ -96,25 +96,27 @@ impl View {
     }
 
     /// The version with these entries, which ascend by UID, all below `uid_next`.
-    pub fn restore(uid_validity: u32, uid_next: Uid, highest_modseq: ModSeq, keywords: Vec<String>, entries: Vec<Entry>) -> Self {
-        let segments = entries.chunks(SEGMENT_ENTRIES_MAX).map(|chunk| Segment::new(chunk.to_vec())).collect();
-        Self::with_segments(uid_validity, uid_next, highest_modseq, Arc::new(keywords), segments)
-    }
-
-    fn with_segments(
+    pub fn restore(
         uid_validity: u32,
         uid_next: Uid,
         highest_modseq: ModSeq,
-        keywords: Arc<Vec<String>>,
-        segments: Vec<Arc<Segment>>,
+        keywords: Vec<String>,
+        entries: impl IntoIterator<Item = Entry>,
     ) -> Self {
-        let mut starts = Vec::with_capacity(segments.len());
-        let mut len = 0;
-        for segment in &segments {
-            starts.push(len);
-            len += segment.entries.len();
+        let (keywords, segments, starts) = (Arc::new(keywords), Vec::new(), Vec::new());
+        let mut view = Self { uid_validity, uid_next, highest_modseq, keywords, segments, starts, len: 0 };
+        entries.into_iter().for_each(|entry| view.push(entry));
+        view
+    }
+
+    /// Adds an entry above all others while a version is restored.
+    pub fn push(&mut self, entry: Entry) {
+        let segments = self.segments.len();
+        self.append(entry);
+        if self.segments.len() > segments {
+            self.starts.push(self.len);
         }
-        Self { uid_validity, uid_next, highest_modseq, keywords, segments, starts, len }
+        self.len += 1;
     }
 
     /// How many messages.
@@ -238,13 +240,18 @@ impl View {
                 }
                 // With room for what comes next, which then finds the segment unshared.
                 None => {
-                    let mut entries = Vec::with_capacity(SEGMENT_ENTRIES_MAX);
+                    let mut entries = Vec::with_capacity((last.entries.len() + 1).next_power_of_two().min(SEGMENT_ENTRIES_MAX));
                     entries.extend_from_slice(&last.entries);
                     entries.push(entry);
                     *last = Segment::new(entries);
                 }
             },
-            _ => self.segments.push(Segment::new(vec![entry])),
+            _ => {
+                // After a full segment comes another one, but most mailboxes never fill the first.
+                let mut entries = Vec::with_capacity(if self.segments.is_empty() { 1 } else { SEGMENT_ENTRIES_MAX });
+                entries.push(entry);
+                self.segments.push(Segment::new(entries));
+            }
         }
     }
 

@@ -73,13 +73,18 @@ impl Writer {
         self.0
     }
 
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
+    fn varint(&mut self, value: u64) {
+        write_varint(&mut self.0, value);
     }
+}
+
+/// Adds a number of one octet for each seven bits, the lowest first; for what is packed within a field.
+pub fn write_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
 }
 
 /// Reads a record.
@@ -102,8 +107,8 @@ impl<'a> Reader<'a> {
         }
         let mut fields = Vec::new();
         while !rest.is_empty() {
-            let tag = varint(&mut rest)?;
-            let number = varint(&mut rest)?;
+            let tag = read_varint(&mut rest)?;
+            let number = read_varint(&mut rest)?;
             let value = if tag & 1 == BYTES {
                 let length = usize::try_from(number).map_err(|_| RecordError::Truncated)?;
                 let (value, after) = rest.split_at_checked(length).ok_or(RecordError::Truncated)?;
@@ -168,7 +173,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn varint(rest: &mut &[u8]) -> Result<u64, RecordError> {
+/// Takes a number that [`write_varint`] wrote.
+pub fn read_varint(rest: &mut &[u8]) -> Result<u64, RecordError> {
+    if let [byte @ ..0x80, after @ ..] = *rest {
+        *rest = after;
+        return Ok(u64::from(*byte));
+    }
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, after) = rest.split_first().ok_or(RecordError::Truncated)?;

@@ -104,7 +104,10 @@ fn family_options(table: Table, config: &RocksConfig, cache: &Cache) -> Options 
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(config.write_buffer_bytes);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    if table != Table::Segments {
+        // Segments are packed already, and are waited for when a mailbox is opened.
+        options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    }
     if table == Table::Chunks {
         options.set_enable_blob_files(true);
         options.set_min_blob_size(BLOB_BYTES_MIN);
