@@ -46,6 +46,9 @@ pub(crate) const SORTED_TEXT_BYTES_MAX: usize = 1000;
 /// some; long discussions have some fifty.
 pub(crate) const REFERENCES_PER_MESSAGE_MAX: usize = 100;
 
+/// Identifiers that THREAD knows at once, some hundred octets each: those of a hundred thousand messages of a person, many times over.
+pub(crate) const THREADED_IDS_MAX: usize = 2_000_000;
+
 /// Octets of a Message-ID. RFC 5322 §2.1.1 has lines of 998.
 pub(crate) const MESSAGE_ID_BYTES_MAX: usize = 998;
 

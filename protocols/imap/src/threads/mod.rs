@@ -92,7 +92,7 @@ impl Threader {
                 if named.is_empty() {
                     named.extend(hit.field("In-Reply-To").and_then(|value| ids::ids(&value).next()));
                 }
-                references.add(Letter::of(hit), id, named);
+                references.add(Letter::of(hit), id.as_deref(), &named);
             }
         }
     }

@@ -5,7 +5,8 @@
 
 use super::forest::Forest;
 use super::{Letter, Node};
-use crate::limits::REFERENCES_PER_MESSAGE_MAX;
+use crate::limits::{REFERENCES_PER_MESSAGE_MAX, THREADED_IDS_MAX};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use stoa_mailbox::Uid;
@@ -16,12 +17,13 @@ pub(crate) struct References {
     letters: Vec<Option<Letter>>,
     parents: Vec<Option<u32>>,
     forest: Forest,
-    by_id: HashMap<Box<[u8]>, u32>,
+    /// By a hash of the identifier, which a mailbox may hold millions of.
+    by_id: HashMap<[u8; 16], u32>,
 }
 
 impl References {
     /// (1): takes the next message of the mailbox, its identifier if it has a valid one, and those that it refers to.
-    pub fn add(&mut self, letter: Letter, id: Option<Vec<u8>>, named: Vec<Vec<u8>>) {
+    pub fn add(&mut self, letter: Letter, id: Option<&[u8]>, named: &[Vec<u8>]) {
         let message = self.message(id);
         if let Some(place) = self.letters.get_mut(index(message)) {
             *place = Some(letter);
@@ -29,8 +31,8 @@ impl References {
         // (1.A)
         let first = named.len().saturating_sub(REFERENCES_PER_MESSAGE_MAX);
         let mut last = None;
-        for id in named.into_iter().skip(first) {
-            let named = self.named(id);
+        for id in named.iter().skip(first) {
+            let Some(named) = self.named(id) else { continue };
             if let Some(parent) = last
                 && self.parent(named).is_none()
             {
@@ -48,23 +50,25 @@ impl References {
     }
 
     /// The first message with an identifier has it; another one has none, as has one without.
-    fn message(&mut self, id: Option<Vec<u8>>) -> u32 {
-        match id.map(|id| self.named(id)) {
+    fn message(&mut self, id: Option<&[u8]>) -> u32 {
+        match id.and_then(|id| self.named(id)) {
             Some(number) if self.letter(number).is_none() => number,
             _ => self.new_number(),
         }
     }
 
-    fn named(&mut self, id: Vec<u8>) -> u32 {
-        match self.by_id.entry(id.into_boxed_slice()) {
-            Entry::Occupied(found) => *found.get(),
-            Entry::Vacant(place) => {
-                let number = self.forest.add();
-                self.letters.push(None);
-                self.parents.push(None);
-                *place.insert(number)
-            }
+    /// None, if that would be one too many; who is not there is passed over then.
+    fn named(&mut self, id: &[u8]) -> Option<u32> {
+        let key = *Sha256::digest(id).first_chunk()?;
+        if let Some(known) = self.by_id.get(&key) {
+            return Some(*known);
         }
+        if self.by_id.len() >= THREADED_IDS_MAX {
+            return None;
+        }
+        let number = self.new_number();
+        self.by_id.insert(key, number);
+        Some(number)
     }
 
     fn new_number(&mut self) -> u32 {

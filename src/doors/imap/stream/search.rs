@@ -83,6 +83,7 @@ impl Search<'_> {
                     found.push(entry.uid);
                 }
             }
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
