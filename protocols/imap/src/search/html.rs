@@ -5,7 +5,9 @@
 //! more: a tag that parts words, such as `<br>` or `<td>`, is a space, one within them, such as `<b>`, is nothing, and white
 //! space is one space wherever it stands.
 
-use memchr::{memchr2, memchr3, memmem};
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr2, memchr3};
+use std::sync::LazyLock;
 use stoa_mime::entities::{ENTITY_BYTES_MAX, entity};
 
 /// Takes the marks out of a text.
@@ -38,15 +40,21 @@ enum State {
     Hidden(&'static str),
 }
 
-/// Tags within words.
-#[rustfmt::skip]
-const WITHIN_WORDS: [&str; 31] = [
-    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd", "label", "mark",
-    "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var", "wbr",
-];
+/// Is what has this tag part of a word?
+fn is_within_words(tag: &str) -> bool {
+    matches!(tag, "a" | "abbr" | "acronym" | "b" | "bdi" | "bdo" | "big" | "cite" | "code" | "del" | "dfn" | "em" | "font" | "i" | "ins")
+        || matches!(tag, "kbd" | "label" | "mark" | "q" | "s" | "samp" | "small" | "span" | "strike" | "strong" | "sub" | "sup" | "tt")
+        || matches!(tag, "u" | "var" | "wbr")
+}
 
-/// What is between these tags is not shown.
-const HIDDEN: [&str; 2] = ["script", "style"];
+/// The tag of what is not shown.
+fn hidden(tag: &str) -> Option<&'static str> {
+    match tag {
+        "script" => Some("script"),
+        "style" => Some("style"),
+        _ => None,
+    }
+}
 
 /// Octets of the longest name that matters, `</acronym`, and some.
 const NAME_BYTES_MAX: usize = 16;
@@ -55,7 +63,9 @@ impl Html {
     /// Appends what a person sees of the next piece.
     pub fn read(&mut self, piece: &str, out: &mut String) {
         let mut rest = piece;
-        while let Some(first) = rest.chars().next() {
+        loop {
+            rest = rest.get(self.dull(rest)..).unwrap_or_default();
+            let Some(first) = rest.chars().next() else { return };
             if self.state == State::Text {
                 let (run, after) = rest.split_at_checked(plain(rest)).unwrap_or((rest, ""));
                 if !run.is_empty() {
@@ -80,9 +90,21 @@ impl Html {
         }
     }
 
+    /// Octets that can change nothing.
+    fn dull(&self, text: &str) -> usize {
+        let next = match self.state {
+            State::Tag { after_equals: false } => memchr2(b'>', b'=', text.as_bytes()),
+            State::Value(quote) => memchr(quote, text.as_bytes()),
+            State::Comment if self.name.is_empty() => memchr(b'-', text.as_bytes()),
+            State::Hidden(_) if self.name.is_empty() => memchr(b'<', text.as_bytes()),
+            _ => return 0,
+        };
+        next.unwrap_or(text.len())
+    }
+
     /// Text without marks, and without white space but for spaces.
     fn run(&mut self, run: &str, out: &mut String) {
-        if memmem::find(run.as_bytes(), b"  ").is_none() && !(self.after_space && run.starts_with(' ')) {
+        if TWO_SPACES.find(run.as_bytes()).is_none() && !(self.after_space && run.starts_with(' ')) {
             self.show(run, out);
             self.after_space = run.ends_with(' ');
             return;
@@ -152,7 +174,7 @@ impl Html {
         if self.name.len() < NAME_BYTES_MAX {
             self.name.push(letter.to_ascii_lowercase());
         }
-        if self.name == "!--" {
+        if letter == '-' && self.name == "!--" {
             self.begin(State::Comment);
             self.space(out);
         }
@@ -169,8 +191,8 @@ impl Html {
     }
 
     fn end_tag(&mut self, out: &mut String) {
-        let hidden = HIDDEN.into_iter().find(|hidden| self.name == *hidden);
-        if !WITHIN_WORDS.contains(&self.name.trim_start_matches('/')) {
+        let hidden = hidden(&self.name);
+        if !is_within_words(self.name.strip_prefix('/').unwrap_or(&self.name)) {
             self.space(out);
         }
         self.begin(hidden.map_or(State::Text, State::Hidden));
@@ -245,6 +267,8 @@ impl Html {
         }
     }
 }
+
+static TWO_SPACES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("  "));
 
 /// Octets before the first mark or line end.
 fn plain(text: &str) -> usize {

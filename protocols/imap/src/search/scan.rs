@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::{EntryFacts, Verdict};
 use crate::fold::fold;
 use crate::parts::{Kind, Parts, Text};
+use std::cell::LazyCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use stoa_mime::date::Date;
@@ -138,7 +139,7 @@ impl<'a> TextScan<'a> {
             }
             Current::Fields(block) => {
                 self.is_html = is_html(&block);
-                let (header, names) = (Header::new(&block), file_names(&block));
+                let (header, names) = (Header::new(&block), LazyCell::new(|| file_names(&block)));
                 self.look(|sought| sought.in_header && (header.contains(&sought.needle) || sought.needle.is_in(&names)));
             }
         }
