@@ -10,13 +10,15 @@ use std::cell::OnceCell;
 use stoa_mime::header::{Field, fields};
 use stoa_mime::words;
 
-/// A header block to be asked about.
-pub(super) struct Header<'a> {
+/// The header of a message, to be asked about.
+#[derive(Debug)]
+pub struct Header<'a> {
     block: &'a [u8],
     fields: OnceCell<Vec<Line<'a>>>,
     text: OnceCell<String>,
 }
 
+#[derive(Debug)]
 struct Line<'a> {
     field: Field<'a>,
     /// Its value, folded.
@@ -30,12 +32,12 @@ impl<'a> Header<'a> {
     }
 
     /// Whether a field of this name has the needle in its value.
-    pub fn has(&self, name: &str, needle: &Needle) -> bool {
+    pub(super) fn has(&self, name: &str, needle: &Needle) -> bool {
         self.fields().iter().filter(|line| line.field.is(name)).any(|line| needle.is_in(line.value()))
     }
 
     /// Whether the needle is in any field, its name included.
-    pub fn contains(&self, needle: &Needle) -> bool {
+    pub(super) fn contains(&self, needle: &Needle) -> bool {
         needle.is_in(self.text.get_or_init(|| {
             let mut text = String::with_capacity(self.block.len());
             for line in self.fields() {
@@ -49,8 +51,12 @@ impl<'a> Header<'a> {
     }
 
     /// Whether the message belongs to the thread of this name.
-    pub fn is_of_thread(&self, name: &str) -> bool {
+    pub(super) fn is_of_thread(&self, name: &str) -> bool {
         ThreadId::of(self.block).is_some_and(|thread| thread.to_string() == name)
+    }
+
+    pub(super) fn block(&self) -> &'a [u8] {
+        self.block
     }
 
     fn fields(&self) -> &[Line<'a>] {

@@ -16,6 +16,7 @@ mod reader;
 pub(crate) mod results;
 mod scan;
 
+pub use header::Header;
 pub use order::{Arranging, Hit, Order};
 pub use program::Program;
 pub use scan::TextScan;

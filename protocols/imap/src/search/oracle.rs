@@ -122,7 +122,7 @@ proptest! {
                 let sent = Date { seconds: NOW - ago, offset_minutes: 60 };
                 let want = criteria.as_ref().iter().all(|key| holds(key, &entry, sent));
                 let facts = EntryFacts { entry: &entry, keywords: &["k".to_owned()], recent: true, holder: 1, now: NOW };
-                prop_assert_eq!(program.by_header(&facts, HEADER, Some(sent)), want.into(), "{}", line);
+                prop_assert_eq!(program.by_header(&facts, &Header::new(HEADER), Some(sent)), want.into(), "{}", line);
             }
             (Ok((b"", _)), Err(fault)) => prop_assert!(false, "{:?}: {}", fault, line),
             // The codec nests less deep, but is not asked to here.

@@ -91,9 +91,8 @@ impl Program {
     }
 
     /// Judges by the entry and the whole header of the message; `sent` is its Date field, where that can be understood.
-    pub fn by_header(&self, facts: &EntryFacts<'_>, header: &[u8], sent: Option<Date>) -> Verdict {
-        let header = Header::new(header);
-        Known { facts: Some(facts), header: Some((&header, sent)), ..Known::nothing(&self.sought) }.judge(&self.root)
+    pub fn by_header(&self, facts: &EntryFacts<'_>, header: &Header<'_>, sent: Option<Date>) -> Verdict {
+        Known { facts: Some(facts), header: Some((header, sent)), ..Known::nothing(&self.sought) }.judge(&self.root)
     }
 
     /// Is a mod-sequence among what is asked for?

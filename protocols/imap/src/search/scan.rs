@@ -58,14 +58,14 @@ enum Current {
 
 impl<'a> TextScan<'a> {
     /// At the start of the message with these parts; `header` as for [`Program::by_header`].
-    pub fn new(program: &'a Program, parts: &'a Parts, header: &'a [u8]) -> Self {
+    pub fn new(program: &'a Program, parts: &'a Parts, header: Header<'a>) -> Self {
         let longest = program.sought.iter().map(|sought| sought.needle.len()).max().unwrap_or(0);
         let mut scan = Self {
             program,
-            header: Header::new(header),
             spans: gather(parts, program.sought.iter().any(|sought| sought.in_header)),
             current: Current::Nothing,
-            is_html: is_html(header),
+            is_html: is_html(header.block()),
+            header,
             overlap_bytes: longest.saturating_sub(1),
             found: Vec::new(),
             wanted: Vec::new(),

@@ -72,7 +72,7 @@ fn with_facts<T>(ask: impl FnOnce(&EntryFacts<'_>) -> T) -> T {
 
 /// What the entry says, and what the header says then.
 fn verdicts(program: &Program) -> (Verdict, Verdict) {
-    with_facts(|facts| (program.by_entry(facts), program.by_header(facts, HEADER, SENT)))
+    with_facts(|facts| (program.by_entry(facts), program.by_header(facts, &Header::new(HEADER), SENT)))
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn keys_that_need_the_header() {
 #[test]
 fn without_date() {
     for (criteria, want) in [("SENTON 2-Feb-2000", Verdict::No), ("NOT SENTSINCE 2-Feb-2000", Verdict::Yes)] {
-        assert_eq!(with_facts(|facts| program(criteria).unwrap().by_header(facts, HEADER, None)), want, "{criteria}");
+        assert_eq!(with_facts(|facts| program(criteria).unwrap().by_header(facts, &Header::new(HEADER), None)), want, "{criteria}");
     }
 }
 
@@ -306,7 +306,7 @@ fn scan(program: &Program, message: &[u8], piece: usize) -> (bool, usize) {
     scanner.feed(message);
     let scanned = scanner.finish();
     let parts = Parts::from_bytes(&parts::to_bytes(&scanned.part)).unwrap();
-    let (mut scan, mut read) = (TextScan::new(program, &parts, &scanned.header), 0);
+    let (mut scan, mut read) = (TextScan::new(program, &parts, Header::new(&scanned.header)), 0);
     while let Some(range) = scan.next() {
         for piece in message[range.start as usize..range.end as usize].chunks(piece) {
             if !scan.is_decided() {

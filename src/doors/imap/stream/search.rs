@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
-use stoa_imap::search::{EntryFacts, Hit, Order, Program, TextScan, Verdict};
+use stoa_imap::search::{EntryFacts, Header, Hit, Order, Program, TextScan, Verdict};
 use stoa_imap::{Answer, Summary};
 use stoa_mailbox::{Entry, Numbering, Uid};
 
@@ -112,7 +112,8 @@ impl Search<'_> {
     async fn read(&self, entry: &Entry, message: &Message) -> io::Result<bool> {
         let summary = Summary::read(&message.summary).map_err(io::Error::other)?;
         let sent = summary.sent().map_err(io::Error::other)?;
-        let Some(header) = self.header(message, &summary).await? else { return Ok(false) };
+        let Some(block) = self.header(message, &summary).await? else { return Ok(false) };
+        let header = Header::new(&block);
         let facts = self.facts(entry);
         match self.program.by_header(&facts, &header, sent) {
             Verdict::Yes => return Ok(true),
@@ -121,7 +122,7 @@ impl Search<'_> {
         }
         let Some(body) = self.reader.body(message).await? else { return Ok(false) };
         let parts = summary.parts().map_err(io::Error::other)?;
-        let mut scan = TextScan::new(&self.program, &parts, &header);
+        let mut scan = TextScan::new(&self.program, &parts, header);
         let mut chunk = Chunk::default();
         while let Some(range) = scan.next() {
             let mut at = range.start;
