@@ -28,9 +28,10 @@ impl Message {
         record.bytes(4, &self.summary).bytes(5, &self.trust).finish()
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        let record = Reader::parse(bytes, 1)?;
-        let bytes = |field| record.bytes(field).map(|b| Bytes::copy_from_slice(b.unwrap_or_default()));
+    /// Shares the row's bytes: a list of messages copies none of them.
+    pub(super) fn from_bytes(row: &Bytes) -> Result<Self, RecordError> {
+        let record = Reader::parse(row, 1)?;
+        let bytes = |field| record.bytes(field).map(|bytes| row.slice_ref(bytes.unwrap_or_default()));
         let hash = record.bytes(2)?.and_then(|b| b.try_into().ok()).ok_or(RecordError::Missing(2))?;
         let body = BodyRef { hash, size: record.u64(3)?.unwrap_or(0) };
         let chunks = record.bytes(6)?.and_then(|b| b.try_into().ok());

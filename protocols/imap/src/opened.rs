@@ -196,8 +196,7 @@ impl Opened {
 
     /// Those that have a message and that the client was told of.
     fn live(&self, uids: &UidSet) -> UidSet {
-        let view = self.numbering.view();
-        view.select(uids).map(|entry| entry.uid).filter(|&uid| self.numbering.number(uid).is_some()).collect()
+        self.numbering.numbered(uids).map(|(_, entry)| entry.uid).collect()
     }
 }
 

@@ -284,7 +284,7 @@ pub struct Status {
 pub enum Query {
     /// One FETCH response for each message, by [`fetch`].
     Fetch {
-        /// Those of the numbering's view, without ghosts.
+        /// Those that are in the numbering's view; some may be gone since they were named.
         uids: UidSet,
         /// What to write of each.
         plan: fetch::Plan,

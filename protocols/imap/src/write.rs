@@ -5,7 +5,7 @@
 //! tell another text than the header itself does. NUL is in no string of IMAP; it goes out as 0x80, which keeps sizes true.
 
 use stoa_mailbox::{Flags, SystemFlag};
-use stoa_mime::date::{self, Date};
+use stoa_mime::date;
 
 /// The years of date-time: 0000-01-01 00:00:00 to 9999-12-31 23:59:59, in seconds since 1970.
 const DATE_TIME_SECONDS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
@@ -15,7 +15,9 @@ const INSTEAD_OF_NUL: u8 = 0x80;
 
 /// Takes NUL out of what goes into a literal.
 pub(crate) fn replace_nul(bytes: &mut [u8]) {
-    bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = INSTEAD_OF_NUL);
+    if memchr::memchr(0, bytes).is_some() {
+        bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = INSTEAD_OF_NUL);
+    }
 }
 
 /// string: quoted where that is possible, else a literal.
@@ -50,6 +52,16 @@ pub(crate) fn literal(out: &mut Vec<u8>, text: &[u8]) {
     replace_nul(out.get_mut(start..).unwrap_or_default());
 }
 
+/// Makes a literal of all that follows this place.
+pub(crate) fn literal_from(out: &mut Vec<u8>, start: usize) {
+    let octets = out.len().saturating_sub(start);
+    literal_start(out, octets as u64);
+    if let Some(literal) = out.get_mut(start..) {
+        literal.rotate_left(octets);
+        replace_nul(literal);
+    }
+}
+
 /// What comes before the octets of a literal.
 pub(crate) fn literal_start(out: &mut Vec<u8>, octets: u64) {
     out.push(b'{');
@@ -67,19 +79,37 @@ pub(crate) fn nstring(out: &mut Vec<u8>, text: Option<&[u8]>) {
 
 /// number = 1*DIGIT
 pub(crate) fn number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(number.to_string().as_bytes());
+    let (mut digits, mut at, mut left) = ([b'0'; DIGITS_MAX], DIGITS_MAX, number);
+    loop {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + (left % 10) as u8;
+        }
+        left /= 10;
+        if left == 0 {
+            return out.extend_from_slice(digits.get(at..).unwrap_or_default());
+        }
+    }
 }
+
+/// Of a number of 64 bits.
+const DIGITS_MAX: usize = 20;
 
 /// flag-list = "(" [flag *(SP flag)] ")"
 pub(crate) fn flag_list(out: &mut Vec<u8>, flags: Flags, keywords: &[String], recent: bool) {
-    let system = SystemFlag::ALL.into_iter().filter(|flag| flags.has(*flag)).map(|flag| -> &str { flag.name() });
-    let keywords = flags.keywords().filter_map(|place| keywords.get(place)).map(String::as_str);
-    out.push(b'(');
-    for (place, name) in system.chain(recent.then_some("\\Recent")).chain(keywords).enumerate() {
-        if place > 0 {
-            out.push(b' ');
-        }
+    let start = out.len();
+    let mut add = |name: &str| {
+        out.push(b' ');
         out.extend_from_slice(name.as_bytes());
+    };
+    SystemFlag::ALL.into_iter().filter(|flag| flags.has(*flag)).for_each(|flag| add(flag.name()));
+    if recent {
+        add("\\Recent");
+    }
+    flags.keywords().filter_map(|place| keywords.get(place)).for_each(|name| add(name));
+    match out.get_mut(start) {
+        Some(first) => *first = b'(',
+        None => out.push(b'('),
     }
     out.push(b')');
 }
@@ -87,12 +117,27 @@ pub(crate) fn flag_list(out: &mut Vec<u8>, flags: Flags, keywords: &[String], re
 /// date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE; in UTC.
 pub(crate) fn date_time(out: &mut Vec<u8>, seconds: i64) {
     let seconds = seconds.clamp(*DATE_TIME_SECONDS.start(), *DATE_TIME_SECONDS.end());
-    // The form of mail has the same words in another dress, after the day of the week.
-    let text = date::format(Date { seconds, offset_minutes: 0 });
-    let mut words = text.split(' ').skip(1);
-    let mut word = || words.next().unwrap_or_default();
-    let (day, month, year, time, zone) = (word(), word(), word(), word(), word());
-    out.extend_from_slice(format!("\"{day:>2}-{month}-{year} {time} {zone}\"").as_bytes());
+    let (year, month, day) = date::civil(seconds.div_euclid(86_400));
+    let clock = seconds.rem_euclid(86_400);
+    let mut text = *b"\"dd-Mmm-yyyy hh:mm:ss +0000\"";
+    let mut put = |at: usize, mut value: i64, digits: usize| {
+        for digit in text.iter_mut().skip(at).take(digits).rev() {
+            *digit = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+    };
+    put(1, day, 2);
+    put(8, year, 4);
+    put(13, clock / 3600, 2);
+    put(16, clock / 60 % 60, 2);
+    put(19, clock % 60, 2);
+    let name = usize::try_from(month - 1).ok().and_then(|month| date::MONTHS.get(month)).copied().unwrap_or_default();
+    text.iter_mut().skip(4).zip(name.bytes()).for_each(|(place, letter)| *place = letter);
+    // date-day-fixed = (SP DIGIT) / 2DIGIT
+    if let Some(first) = text.get_mut(1).filter(|first| **first == b'0') {
+        *first = b' ';
+    }
+    out.extend_from_slice(&text);
 }
 
 #[cfg(test)]

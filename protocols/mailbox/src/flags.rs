@@ -85,7 +85,12 @@ impl Flags {
 
     /// The places of the keywords in the set, ascending.
     pub fn keywords(self) -> impl Iterator<Item = usize> {
-        (0..KEYWORDS_MAX).filter(move |&i| self.contains(Self::keyword(i)))
+        let mut left = self.0 >> KEYWORD_SHIFT;
+        std::iter::from_fn(move || {
+            let place = (left != 0).then(|| left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(place)
+        })
     }
 }
 

@@ -87,6 +87,9 @@ pub fn write_varint(bytes: &mut Vec<u8>, mut value: u64) {
     bytes.push(value as u8);
 }
 
+/// Records have a dozen fields, but for those of lists.
+const FIELDS_USUAL: usize = 16;
+
 /// Reads a record.
 pub struct Reader<'a> {
     fields: Vec<(u32, Value<'a>)>,
@@ -105,7 +108,7 @@ impl<'a> Reader<'a> {
         if found > known {
             return Err(RecordError::Newer { found, known });
         }
-        let mut fields = Vec::new();
+        let mut fields = Vec::with_capacity(FIELDS_USUAL);
         while !rest.is_empty() {
             let tag = read_varint(&mut rest)?;
             let number = read_varint(&mut rest)?;
@@ -124,7 +127,7 @@ impl<'a> Reader<'a> {
 
     /// The first number of this field.
     pub fn u64(&self, field: u32) -> Result<Option<u64>, RecordError> {
-        Ok(self.all_u64(field)?.next())
+        self.first(field, number)
     }
 
     /// The same, where it fits.
@@ -139,7 +142,7 @@ impl<'a> Reader<'a> {
 
     /// The first bytes of this field.
     pub fn bytes(&self, field: u32) -> Result<Option<&'a [u8]>, RecordError> {
-        Ok(self.all_bytes(field)?.next())
+        self.first(field, bytes)
     }
 
     /// The first text of this field.
@@ -149,12 +152,12 @@ impl<'a> Reader<'a> {
 
     /// All numbers of this field, in order.
     pub fn all_u64(&self, field: u32) -> Result<std::vec::IntoIter<u64>, RecordError> {
-        self.all(field, |value| if let Value::Number(n) = value { Some(n) } else { None })
+        self.all(field, number)
     }
 
     /// All bytes of this field, in order.
     pub fn all_bytes(&self, field: u32) -> Result<std::vec::IntoIter<&'a [u8]>, RecordError> {
-        self.all(field, |value| if let Value::Bytes(b) = value { Some(b) } else { None })
+        self.all(field, bytes)
     }
 
     /// Every field that holds bytes, in the order in which they were written.
@@ -165,12 +168,28 @@ impl<'a> Reader<'a> {
         }))
     }
 
+    /// The first value of a field, which must be of the kind that `read` takes.
+    fn first<T>(&self, field: u32, read: impl Fn(Value<'a>) -> Option<T>) -> Result<Option<T>, RecordError> {
+        match self.fields.iter().find(|(f, _)| *f == field) {
+            Some((_, value)) => read(*value).map(Some).ok_or(RecordError::Missing(field)),
+            None => Ok(None),
+        }
+    }
+
     /// The values of a field, all of which must be of the kind that `read` takes.
     fn all<T>(&self, field: u32, read: impl Fn(Value<'a>) -> Option<T>) -> Result<std::vec::IntoIter<T>, RecordError> {
         let values = self.fields.iter().filter(|(f, _)| *f == field).map(|(_, value)| read(*value));
         let values = values.collect::<Option<Vec<T>>>().ok_or(RecordError::Missing(field))?;
         Ok(values.into_iter())
     }
+}
+
+fn number(value: Value<'_>) -> Option<u64> {
+    if let Value::Number(number) = value { Some(number) } else { None }
+}
+
+fn bytes(value: Value<'_>) -> Option<&[u8]> {
+    if let Value::Bytes(bytes) = value { Some(bytes) } else { None }
 }
 
 /// Takes a number that [`write_varint`] wrote.

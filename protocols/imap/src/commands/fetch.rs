@@ -99,8 +99,6 @@ pub(super) fn seen(server: &mut Server, running: Running, wanted: Wanted, answer
 
 fn stream(server: &mut Server, running: Running, uids: UidSet, plan: Plan) {
     let State::Selected(opened) = &server.state else { return };
-    // Some may be gone since they were named.
-    let uids: UidSet = opened.numbering.view().select(&uids).map(|entry| entry.uid).collect();
     if uids.is_empty() {
         return server.finish(&running, &Response::OK);
     }

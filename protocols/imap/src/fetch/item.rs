@@ -7,7 +7,7 @@ use super::{Message, slice};
 use crate::objects::email_id;
 use crate::parts::Parts;
 use crate::summary::Summary;
-use crate::write::{date_time, flag_list, literal, nstring, number};
+use crate::write::{date_time, flag_list, literal, literal_from, nstring, number};
 use std::ops::Range;
 use stoa_record::RecordError;
 
@@ -76,6 +76,11 @@ impl Item {
             Self::Stored(stored) if stored.section.is_whole() => Need::Body,
             _ => Need::Summary,
         }
+    }
+
+    /// May it need a header that the summary has not?
+    pub(super) fn picks(&self) -> bool {
+        matches!(self, Self::Stored(stored) if stored.section.picks()) || self.decodes().is_some()
     }
 
     /// The numbers of a part whose decoding is asked for.
@@ -209,9 +214,15 @@ impl Stored {
                 }
             }
             Some(Octets::Fields(fields, range)) => {
-                let picked = fields.pick(message.header(summary, &range)?);
-                // RFC 3501 §6.4.5: a part of it is counted after the picking.
-                literal(&mut out.bytes, slice(&picked, &cut(0..picked.len() as u64, self.partial)).unwrap_or_default());
+                let block = message.header(summary, &range)?;
+                let start = out.bytes.len();
+                fields.pick(block, &mut out.bytes);
+                if let Some(partial) = self.partial {
+                    // RFC 3501 §6.4.5: a part of it is counted after the picking.
+                    let picked = out.bytes.split_off(start);
+                    out.bytes.extend_from_slice(slice(&picked, &cut(0..picked.len() as u64, Some(partial))).unwrap_or_default());
+                }
+                literal_from(&mut out.bytes, start);
             }
         }
         Ok(())

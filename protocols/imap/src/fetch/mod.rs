@@ -42,6 +42,9 @@ pub struct Plan {
     items: Vec<Item>,
     sets_seen: bool,
     need: Need,
+    picks: bool,
+    decodes: bool,
+    needs_parts: bool,
     /// FLAGS for these, too, and perhaps the mod-sequence.
     flags_of: UidSet,
     modseq_of: bool,
@@ -99,7 +102,16 @@ impl Plan {
 
     fn of(items: Vec<Item>, sets_seen: bool) -> Self {
         let need = items.iter().map(Item::need).max().unwrap_or(Need::Entry);
-        Self { items, sets_seen, need, flags_of: UidSet::default(), modseq_of: false }
+        Self {
+            need,
+            picks: items.iter().any(Item::picks),
+            decodes: items.iter().any(|item| item.decodes().is_some()),
+            needs_parts: items.iter().any(Item::needs_parts),
+            items,
+            sets_seen,
+            flags_of: UidSet::default(),
+            modseq_of: false,
+        }
     }
 
     /// What a client that was away is told of each message that changed (RFC 7162 §3.2.5.2).
@@ -150,6 +162,10 @@ impl Plan {
     /// The headers that must be read from this message, none twice, [`HEADERS_READ_BYTES_MAX`] octets together at most;
     /// mostly none.
     pub fn headers(&self, summary: &Summary<'_>) -> Result<Vec<Header>, RecordError> {
+        // What is picked from the message's own header is mostly kept.
+        if !self.picks || (!self.needs_parts && summary.header()?.is_some()) {
+            return Ok(Vec::new());
+        }
         let parts = self.parts(summary)?;
         let (mut headers, mut left): (Vec<Header>, u64) = (Vec::new(), HEADERS_READ_BYTES_MAX);
         for item in &self.items {
@@ -177,7 +193,7 @@ impl Plan {
     /// What must be decoded of this message, and measured before it is written; mostly nothing.
     pub fn decodings(&self, message: &Message<'_>) -> Result<Result<Vec<Decoding>, UnknownEncoding>, RecordError> {
         let mut decodings = Vec::new();
-        let Some(summary) = message.summary.filter(|_| self.items.iter().any(|item| item.decodes().is_some())) else {
+        let Some(summary) = message.summary.filter(|_| self.decodes) else {
             return Ok(Ok(decodings));
         };
         let parts = self.parts(summary)?;
@@ -210,21 +226,32 @@ impl Plan {
         out.bytes.extend_from_slice(b"* ");
         number(&mut out.bytes, message.number as u64);
         out.bytes.extend_from_slice(b" FETCH (");
-        let flagged = self.flags_of.contains(message.entry.uid);
-        let more = [(&Item::Flags, flagged), (&Item::ModSeq, flagged && self.modseq_of)];
-        let more = more.into_iter().filter(|(item, wanted)| *wanted && !self.items.contains(item)).map(|(item, _)| item);
-        for (place, item) in self.items.iter().chain(more).enumerate() {
+        for (place, item) in self.items.iter().enumerate() {
             if place > 0 {
                 out.bytes.push(b' ');
             }
             item.write(message, parts.as_ref(), out)?;
         }
+        if self.flags_of.contains(message.entry.uid) {
+            self.write_news(message, out)?;
+        }
         out.bytes.extend_from_slice(b")\r\n");
         Ok(())
     }
 
+    /// What this FETCH has changed itself.
+    fn write_news(&self, message: &Message<'_>, out: &mut Output) -> Result<(), RecordError> {
+        for (item, wanted) in [(Item::Flags, true), (Item::ModSeq, self.modseq_of)] {
+            if wanted && !self.items.contains(&item) {
+                out.bytes.push(b' ');
+                item.write(message, None, out)?;
+            }
+        }
+        Ok(())
+    }
+
     fn parts(&self, summary: &Summary<'_>) -> Result<Option<Parts>, RecordError> {
-        self.items.iter().any(Item::needs_parts).then(|| summary.parts()).transpose()
+        self.needs_parts.then(|| summary.parts()).transpose()
     }
 }
 

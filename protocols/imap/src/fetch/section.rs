@@ -34,6 +34,8 @@ pub(super) struct Fields {
     names: Vec<Vec<u8>>,
     /// In lower case, by length and letters.
     sorted: Vec<Vec<u8>>,
+    /// A bit for each length of theirs; the last for all that are longer.
+    lengths: u64,
     /// All but these.
     not: bool,
 }
@@ -80,6 +82,11 @@ impl Section {
         *self == Self::WHOLE
     }
 
+    /// Are fields of a header picked?
+    pub(super) fn picks(&self) -> bool {
+        matches!(self.what, What::Fields(_))
+    }
+
     /// Must the parts be known?
     pub(super) fn needs_parts(&self) -> bool {
         !self.numbers.is_empty()
@@ -118,7 +125,8 @@ impl Fields {
     pub(super) fn new(names: Vec<Vec<u8>>, not: bool) -> Self {
         let mut sorted: Vec<Vec<u8>> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
         sorted.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
-        Self { names, sorted, not }
+        let lengths = sorted.iter().fold(0, |lengths, name| lengths | length_bit(name));
+        Self { names, sorted, lengths, not }
     }
 
     /// Some clients name dozens, and a header may have thousands.
@@ -127,7 +135,7 @@ impl Fields {
             let letters = || known.iter().copied().cmp(name.iter().map(u8::to_ascii_lowercase));
             known.len().cmp(&name.len()).then_with(letters)
         };
-        self.sorted.binary_search_by(order).is_ok()
+        self.lengths & length_bit(name) != 0 && self.sorted.binary_search_by(order).is_ok()
     }
 
     /// "HEADER.FIELDS" [".NOT"] SP "(" astring *(SP astring) ")"
@@ -143,8 +151,7 @@ impl Fields {
 
     /// Those fields of a header block: whole, with their folds, in the order in which they stand; then the empty line, also
     /// where the block lacks it, since clients read up to it.
-    pub(super) fn pick(&self, block: &[u8]) -> Vec<u8> {
-        let mut picked = Vec::new();
+    pub(super) fn pick(&self, block: &[u8], picked: &mut Vec<u8>) {
         for field in fields(block) {
             if self.has(field.name) == self.not {
                 continue;
@@ -155,6 +162,9 @@ impl Fields {
             }
         }
         picked.extend_from_slice(b"\r\n");
-        picked
     }
+}
+
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(63)
 }
