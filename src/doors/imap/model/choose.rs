@@ -1,7 +1,7 @@
 //! What a client says next: any command, with a liking for what meets what others do.
 
 use super::client::{Client, Open};
-use super::command::{Command, Key, Resync, Set, Sign, What};
+use super::command::{Command, Key, Results, Resync, Set, Sign, Since, What};
 use super::dice::Dice;
 use super::mailbox::{ALL_FLAGS, DELETED, Flags, Mailbox, NAMES};
 use stoa_mailbox::Uid;
@@ -26,7 +26,7 @@ impl Client {
                 let (by_uid, to) = (dice.one_in(2), place(dice));
                 Command::Copy { set: set(open, by_uid, dice), to, take: full || dice.one_in(2) }
             }
-            62..70 => Command::Append { to: place(dice), flags: flags(dice) },
+            62..70 => self.append(dice),
             70..80 => self.fetch(open, boxes, dice),
             80..88 => self.search(open, dice),
             88..91 => Command::Status(dice.below(boxes.len())),
@@ -41,7 +41,7 @@ impl Client {
         match dice.below(12) {
             0 => Command::Noop,
             1 => Command::Status(dice.below(boxes.len())),
-            2 => Command::Append { to: place(dice), flags: flags(dice) },
+            2 => self.append(dice),
             3 if dice.one_in(5) => Command::Expunge(None),
             _ => self.select(boxes, dice),
         }
@@ -56,8 +56,8 @@ impl Client {
             0 => Command::Noop,
             1 => Command::Idle,
             2 => Command::Fetch { set: Set::all(dice.one_in(2)), what, changed_since: None },
-            3 => Command::Append { to: place(dice), flags: flags(dice) },
-            4 => Command::Search { by_uid: dice.one_in(2), key: key(self, open, 2, dice), results: false },
+            3 => self.append(dice),
+            4 => Command::Search { by_uid: dice.one_in(2), key: key(self, open, 2, dice), results: Results::Plain },
             5 if dice.one_in(4) => Command::Unselect,
             _ => {
                 let ranges = vec![(numbers[0], numbers[numbers.len() - 1])];
@@ -95,6 +95,11 @@ impl Client {
         })
     }
 
+    fn append(&self, dice: &mut Dice) -> Command {
+        let more = (self.offers("MULTIAPPEND") && dice.one_in(3)).then(|| flags(dice));
+        Command::Append { to: place(dice), flags: flags(dice), more }
+    }
+
     fn store(&self, open: &Open, full: bool, dice: &mut Dice) -> Command {
         let by_uid = dice.one_in(2);
         let (sign, flags) = match dice.below(4) {
@@ -114,15 +119,22 @@ impl Client {
             2..4 if self.offers("CONDSTORE") => What::ModSeq,
             _ => What::Flags,
         };
-        let back = dice.below(12) as u64;
-        let changed_since = (self.offers("CONDSTORE") && matches!(what, What::Flags | What::ModSeq) && dice.one_in(3))
-            .then(|| boxes[open.mailbox].highest.saturating_sub(back).max(1));
         let by_uid = dice.one_in(2);
+        let since = Since {
+            modseq: boxes[open.mailbox].highest.saturating_sub(dice.below(12) as u64).max(1),
+            vanished: by_uid && self.qresync && dice.one_in(2),
+        };
+        let changed_since = (self.offers("CONDSTORE") && matches!(what, What::Flags | What::ModSeq) && dice.one_in(3)).then_some(since);
         Command::Fetch { set: set(open, by_uid, dice), what: if changed_since.is_some() { What::ModSeq } else { what }, changed_since }
     }
 
     fn search(&self, open: &Open, dice: &mut Dice) -> Command {
-        Command::Search { by_uid: dice.one_in(2), key: key(self, open, 3, dice), results: self.offers("ESEARCH") && dice.one_in(2) }
+        let results = match dice.below(3) {
+            0 if self.offers("ESEARCH") => Results::All,
+            1 if self.offers("SEARCHRES") => Results::Saved,
+            _ => Results::Plain,
+        };
+        Command::Search { by_uid: dice.one_in(2), key: key(self, open, 3, dice), results }
     }
 
     pub fn select(&self, boxes: &[Mailbox], dice: &mut Dice) -> Command {
@@ -162,6 +174,9 @@ fn flags(dice: &mut Dice) -> Flags {
 
 /// Some messages that the client knows, and rarely more.
 fn set(open: &Open, by_uid: bool, dice: &mut Dice) -> Set {
+    if open.saved.is_some() && dice.one_in(8) {
+        return Set::saved(by_uid);
+    }
     let last_is_known = open.slots.last().is_none_or(|slot| slot.uid.is_some());
     let highest = if by_uid { open.slots.iter().filter_map(|slot| slot.uid).max().unwrap_or(0) + 2 } else { open.slots.len() as u32 };
     let end = |dice: &mut Dice| match dice.below(10) {
@@ -183,7 +198,7 @@ fn key(client: &Client, open: &Open, depth: usize, dice: &mut Dice) -> Key {
         1 => {
             let by_uid = dice.one_in(2);
             let set = set(open, by_uid, dice);
-            let valid = by_uid || !set.exceeds(open.slots.len() as u32);
+            let valid = !set.is_saved() && (by_uid || !set.exceeds(open.slots.len() as u32));
             Key::Set(if valid { set } else { Set::all(by_uid) })
         }
         2 if client.offers("CONDSTORE") => Key::ModSeq(open.highest.saturating_sub(dice.below(9) as u64).max(1)),

@@ -30,6 +30,8 @@ pub(super) struct Open {
     pub slots: Vec<Slot>,
     /// All changes up to here were told.
     pub highest: u64,
+    /// The messages that `$` names, by UID, if the client knows.
+    pub saved: Option<Vec<u32>>,
     /// Messages below this UID must not be shown as `\Recent`; those from the second on must.
     recent: (u32, u32),
     /// The lowest and highest UID that was shown as `\Recent`, and not.
@@ -151,15 +153,16 @@ impl Client {
             [n, "EXPUNGE"] => self.expunged(number(n)?, boxes),
             [n, "FETCH", _] => self.fetched(number(n)?, values[2].list(), boxes),
             ["VANISHED", set] => self.vanished(&wire::numbers(set).ok_or("no set")?, boxes),
-            ["VANISHED", "", set] => self.vanished_earlier(&wire::numbers(set).ok_or("no set")?),
+            ["VANISHED", "", set] => self.vanished_earlier(&wire::numbers(set).ok_or("no set")?, boxes),
             ["SEARCH", ref found @ ..] => {
                 let found = found.iter().filter(|word| !word.is_empty()).map(|word| word.parse().map_err(|_| "no number".to_owned()));
                 let found = found.collect::<Checked<Vec<u32>>>()?;
-                self.found(found, boxes)
+                let modseq = values.iter().map(Value::list).find_map(|list| list.get(1)?.atom().parse().ok());
+                self.found(found, modseq, boxes)
             }
             ["ESEARCH", ..] => {
-                let found = self.esearch(&values[1..])?;
-                self.found(found, boxes)
+                let (found, modseq) = self.esearch(&values[1..])?;
+                self.found(found, modseq, boxes)
             }
             ["STATUS", _, _] => {
                 let pairs = values[2].list().chunks(2);
@@ -204,7 +207,7 @@ impl Client {
         };
         let slots = snapshot.messages.iter().map(|&(uid, (modseq, _))| Slot { uid: Some(uid), at_least: modseq, ..known(uid) }).collect();
         let recent = self.front()?.recent;
-        self.open = Some(Open { mailbox, read_only, slots, highest: 0, recent, shown: (u32::MAX, 0) });
+        self.open = Some(Open { mailbox, read_only, slots, highest: 0, saved: Some(Vec::new()), recent, shown: (u32::MAX, 0) });
         Ok(())
     }
 
@@ -256,8 +259,16 @@ impl Client {
     }
 
     /// RFC 7162 §3.2.10.1: before the mailbox was opened.
-    fn vanished_earlier(&mut self, uids: &[u32]) -> Checked {
+    fn vanished_earlier(&mut self, uids: &[u32], boxes: &[Mailbox]) -> Checked {
+        let open = self.open.as_ref().map(|open| open.mailbox);
         let front = self.front()?;
+        if let (Command::Fetch { changed_since: Some(since), .. }, Some(open)) = (&front.command, open) {
+            ensure(since.vanished, || "VANISHED (EARLIER) was not asked for".into())?;
+            let there = uids.iter().find(|uid| boxes[open].find(**uid).is_some());
+            ensure(there.is_none(), || format!("{there:?} is said to be gone"))?;
+            front.vanished.extend(uids);
+            return Ok(());
+        }
         let Command::Select { resync: Some(Resync { known, .. }), .. } = &front.command else {
             return Err("VANISHED (EARLIER) was not asked for".into());
         };
@@ -341,11 +352,11 @@ impl Client {
         Ok(())
     }
 
-    fn esearch(&mut self, values: &[Value]) -> Checked<Vec<u32>> {
+    fn esearch(&mut self, values: &[Value]) -> Checked<(Vec<u32>, Option<u64>)> {
         let front = self.front()?;
         let Command::Search { by_uid, .. } = front.command else { return Err("ESEARCH was not asked for".into()) };
         let (mut rest, mut of, mut uid) = (values, None, false);
-        let (mut all, mut counts) = (Vec::new(), BTreeMap::new());
+        let (mut all, mut modseq, mut counts) = (Vec::new(), None, BTreeMap::new());
         if let Some(Value::List(correlator)) = rest.first() {
             of = correlator.get(1).cloned();
             rest = &rest[1..];
@@ -356,6 +367,7 @@ impl Client {
         for pair in rest.chunks(2) {
             match pair[0].atom() {
                 "ALL" => all = wire::numbers(pair[1].atom()).ok_or("no set")?,
+                "MODSEQ" => modseq = pair[1].atom().parse().ok(),
                 name => drop(counts.insert(name.to_owned(), pair[1].atom().parse::<u32>().ok())),
             }
         }
@@ -366,7 +378,7 @@ impl Client {
             let told = counts.get(name).copied();
             ensure(told.is_none_or(|told| told == expected), || format!("{name} is {told:?}, not {expected:?}"))?;
         }
-        Ok(all)
+        Ok((all, modseq))
     }
 
     /// Does the client know the mailbox as it was?

@@ -36,19 +36,21 @@ pub(super) enum Command {
         to: Option<usize>,
         take: bool,
     },
+    /// One message with these flags, and perhaps another (RFC 3502).
     Append {
         to: Option<usize>,
         flags: Flags,
+        more: Option<Flags>,
     },
     Fetch {
         set: Set,
         what: What,
-        changed_since: Option<u64>,
+        changed_since: Option<Since>,
     },
     Search {
         by_uid: bool,
         key: Key,
-        results: bool,
+        results: Results,
     },
 }
 
@@ -89,7 +91,22 @@ pub(super) enum What {
     Peek,
 }
 
-/// Ranges of numbers or UIDs; 0 stands for `*`.
+/// RFC 7162 §3.1.4.1 and §3.2.6: only what has changed, perhaps with what went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Since {
+    pub modseq: u64,
+    pub vanished: bool,
+}
+
+/// RFC 4731 §3.1 and RFC 5182 §2.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Results {
+    Plain,
+    All,
+    Saved,
+}
+
+/// Ranges of numbers or UIDs; 0 stands for `*`, no range for `$`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Set {
     pub by_uid: bool,
@@ -99,6 +116,15 @@ pub(super) struct Set {
 impl Set {
     pub fn all(by_uid: bool) -> Self {
         Self { by_uid, ranges: vec![(1, 0)] }
+    }
+
+    /// What the last SEARCH has saved.
+    pub fn saved(by_uid: bool) -> Self {
+        Self { by_uid, ranges: Vec::new() }
+    }
+
+    pub fn is_saved(&self) -> bool {
+        self.ranges.is_empty()
     }
 
     /// Is this number in it, where `*` is `last`?
@@ -115,6 +141,9 @@ impl Set {
 
 impl std::fmt::Display for Set {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_saved() {
+            return f.write_str("$");
+        }
         let end = |end: u32| if end == 0 { "*".to_owned() } else { end.to_string() };
         let range = |&(a, b): &(u32, u32)| if a == b { end(a) } else { format!("{}:{}", end(a), end(b)) };
         f.write_str(&self.ranges.iter().map(range).collect::<Vec<_>>().join(","))
@@ -260,17 +289,21 @@ impl Command {
             }
             Self::Expunge(set) => set.as_ref().map_or("EXPUNGE".into(), |set| format!("UID EXPUNGE {set}")),
             Self::Copy { set, to, take } => format!("{uid}{} {set} {}", if *take { "MOVE" } else { "COPY" }, name(*to)),
-            Self::Append { to, flags } => {
+            Self::Append { to, flags, more } => {
                 let text = "Subject: x\r\n\r\nText\r\n";
-                format!("APPEND {} ({}) {{{}+}}\r\n{text}", name(*to), mailbox::names(*flags), text.len())
+                let message = |flags: &Flags| format!(" ({}) {{{}+}}\r\n{text}", mailbox::names(*flags), text.len());
+                format!("APPEND {}{}{}", name(*to), message(flags), more.as_ref().map_or(String::new(), message))
             }
             Self::Fetch { set, what, changed_since } => {
                 let items = ["(UID FLAGS)", "(UID FLAGS MODSEQ)", "(UID BODY[TEXT])", "(BODY.PEEK[TEXT] FLAGS UID)"][*what as usize];
-                let changed = changed_since.map_or(String::new(), |limit| format!(" (CHANGEDSINCE {limit})"));
+                let vanished = |since: &Since| if since.vanished { " VANISHED" } else { "" };
+                let changed = changed_since.as_ref();
+                let changed = changed.map_or(String::new(), |since| format!(" (CHANGEDSINCE {}{})", since.modseq, vanished(since)));
                 format!("{uid}FETCH {set} {items}{changed}")
             }
             Self::Search { by_uid, key, results } => {
-                let (uid, results) = (if *by_uid { "UID " } else { "" }, if *results { " RETURN (MIN MAX COUNT ALL)" } else { "" });
+                let uid = if *by_uid { "UID " } else { "" };
+                let results = ["", " RETURN (MIN MAX COUNT ALL)", " RETURN (SAVE ALL)"][*results as usize];
                 format!("{uid}SEARCH{results} {key}")
             }
         }
@@ -301,8 +334,12 @@ pub(super) struct Flying {
     /// The messages that its set names, by UID and, where that is not known, by number.
     pub uids: Vec<u32>,
     pub strangers: Vec<usize>,
+    /// Those of them that have changed since the client heard of them.
+    pub news: Vec<u32>,
     /// Those of them that the session cannot believe to be `\Seen`.
     pub unseen: Vec<u32>,
+    /// It was said while a mailbox was open.
+    pub was_open: bool,
     /// Its effect took place.
     pub done: bool,
     pub snapshot: Option<mailbox::Snapshot>,
@@ -333,7 +370,9 @@ impl Flying {
             refusal: None,
             uids: Vec::new(),
             strangers: Vec::new(),
+            news: Vec::new(),
             unseen: Vec::new(),
+            was_open: false,
             done: false,
             snapshot: None,
             recent: (1, 1),

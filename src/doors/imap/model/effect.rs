@@ -18,10 +18,13 @@ impl Client {
     pub fn begin(&mut self, boxes: &[Mailbox]) {
         let Some(mut front) = self.flying.pop_front() else { return };
         front.refusal = self.refusal(&front.command);
+        front.was_open = self.open.is_some();
         if let (None, Some(set), Some(open)) = (front.refusal, front.command.set(), &self.open) {
             let last = open.slots.len() as u32;
             let last_uid = open.slots.last().map_or(0, |slot| slot.uid.unwrap_or(u32::MAX));
+            let saved = open.saved.as_deref().filter(|_| set.is_saved());
             let named = |(place, slot): &(usize, &Slot)| match (set.by_uid, slot.uid) {
+                (_, uid) if set.is_saved() => uid.is_some_and(|uid| saved.is_some_and(|saved| saved.contains(&uid))),
                 (false, _) => set.contains(*place as u32 + 1, last),
                 (true, Some(uid)) => set.contains(uid, last_uid),
                 (true, None) => false,
@@ -30,6 +33,8 @@ impl Client {
             front.uids = named.iter().filter_map(|(_, slot)| slot.uid).collect();
             let seen =
                 |slot: &Slot, uid| boxes[open.mailbox].states(uid).iter().any(|state| state.0 >= slot.at_least && state.1 & SEEN != 0);
+            let news = |slot: &Slot, uid| boxes[open.mailbox].find(uid).is_some_and(|message| message.modseq() > slot.at_least);
+            front.news = named.iter().filter_map(|(_, slot)| slot.uid.filter(|uid| news(slot, *uid))).collect();
             front.unseen = named.iter().filter_map(|(_, slot)| slot.uid.filter(|uid| !seen(slot, *uid))).collect();
             front.strangers = named.iter().filter(|(_, slot)| slot.uid.is_none()).map(|(place, _)| place + 1).collect();
         }
@@ -87,7 +92,9 @@ impl Client {
             }
             (Moment::Unselect, Command::Unselect | Command::Close) => self.let_go(boxes),
             (Moment::Status, Command::Status(mailbox)) => front.snapshot = Some(boxes[*mailbox].snapshot()),
-            (Moment::Append, Command::Append { to: Some(to), flags }) => front.to = vec![boxes[*to].append(*flags)],
+            (Moment::Append, Command::Append { to: Some(to), flags, more }) => {
+                front.to = [Some(*flags), *more].into_iter().flatten().map(|flags| boxes[*to].append(flags)).collect();
+            }
             (Moment::Append | Moment::Copy, Command::Append { to: None, .. } | Command::Copy { to: None, .. }) => {}
             (Moment::Copy, Command::Copy { to: Some(to), take, .. }) => {
                 let here = here()?;

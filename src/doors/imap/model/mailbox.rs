@@ -65,7 +65,7 @@ pub(super) struct Mailbox {
     pub highest: u64,
     pub messages: Vec<Message>,
     /// What is not there any more.
-    pub gone: BTreeMap<u32, Message>,
+    pub gone: BTreeMap<u32, (u64, Message)>,
     /// Below this UID somebody has had it as `\Recent`: who opens the mailbox for writing has all that is there.
     pub claimed: u32,
     /// How many have it open, and below which UID they may have seen it.
@@ -114,7 +114,7 @@ impl Mailbox {
 
     /// What a message is or was.
     pub fn states(&self, uid: u32) -> &[State] {
-        self.find(uid).or(self.gone.get(&uid)).map_or(&[], |message| &message.states)
+        self.find(uid).or(self.gone.get(&uid).map(|(_, message)| message)).map_or(&[], |message| &message.states)
     }
 
     /// From here on nobody can have seen a message.
@@ -160,7 +160,7 @@ impl Mailbox {
 
     pub fn remove(&mut self, uids: &[u32]) {
         for message in self.messages.extract_if(.., |message| uids.contains(&message.uid)) {
-            self.gone.insert(message.uid, message);
+            self.gone.insert(message.uid, (UNKNOWN, message));
             self.changed = true;
         }
     }
@@ -185,6 +185,7 @@ impl Mailbox {
             ));
         }
         self.changed = false;
+        self.gone.values_mut().filter(|(modseq, _)| *modseq == UNKNOWN).for_each(|(modseq, _)| *modseq = view.highest_modseq);
         if (view.uid_validity, view.uid_next, view.len()) != (self.uid_validity, self.uid_next, self.messages.len()) {
             return Err(format!(
                 "{}: UIDNEXT {} and {} messages are stored, not {} and {}",
@@ -199,6 +200,12 @@ impl Mailbox {
             let system = SystemFlag::ALL.into_iter().filter(|flag| entry.flags.has(*flag)).map(|flag| flag.name());
             let keywords = entry.flags.keywords().map(|place| view.keywords[place].as_str());
             let flags = system.chain(keywords).try_fold(0, |all, name| flag(name).map(|flag| all | flag));
+            // Of changes that became one nobody has seen those between.
+            let newest = message.now();
+            message.states.retain(|state| state.0 != UNKNOWN || newest.0 != UNKNOWN);
+            if newest.0 == UNKNOWN {
+                message.states.push(newest);
+            }
             let last = message.states.len() - 1;
             let state = &mut message.states[last];
             let fresh = state.0 == UNKNOWN;

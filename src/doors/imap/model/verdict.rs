@@ -1,7 +1,7 @@
 //! What must be true at a command's end.
 
 use super::client::{Cache, Checked, Client, Open, Slot, ensure};
-use super::command::{Asked, Command, Flying, Resync, What};
+use super::command::{Asked, Command, Flying, Results, Resync, What};
 use super::mailbox::{Mailbox, SEEN, Snapshot};
 
 impl Client {
@@ -137,6 +137,13 @@ impl Client {
         if condition != "OK" {
             nothing_was_there(front, set.by_uid, condition, mailbox)?;
         }
+        if let Some(since) = changed_since.filter(|since| since.vanished) {
+            // RFC 7162 §3.2.6: what went since, of what the set names; what is being told now may be missing.
+            let last = open.slots.last().map_or(0, |slot| slot.uid.unwrap_or(u32::MAX));
+            let went = mailbox.gone.iter().filter(|(_, (modseq, _))| (since.modseq + 1..=open.highest).contains(modseq));
+            let missed = went.map(|(uid, _)| *uid).find(|uid| !set.is_saved() && set.contains(*uid, last) && !front.vanished.contains(uid));
+            ensure(missed.is_none(), || format!("UID {missed:?} went, and it is not told"))?;
+        }
         if !set.by_uid && changed_since.is_none() {
             for number in front.strangers.iter().filter(|number| !front.told_strangers.contains(number)) {
                 open.slots[number - 1].dead = true;
@@ -147,7 +154,9 @@ impl Client {
             let Some(message) = mailbox.find(*uid) else { continue };
             let since = open.slots.iter().find(|slot| slot.uid == Some(*uid)).map_or(0, |slot| slot.at_least);
             let complete = match (what, told) {
-                (_, None) => changed_since.is_some_and(|limit| message.states.iter().any(|state| state.0 >= since && state.0 <= limit)),
+                (_, None) => {
+                    changed_since.is_some_and(|limit| message.states.iter().any(|state| state.0 >= since && state.0 <= limit.modseq))
+                }
                 (What::Flags | What::Peek, Some((flags, _))) => flags,
                 (What::ModSeq, Some((flags, modseq))) => flags && modseq,
                 (What::Text, Some(_)) if !front.stored.changed.contains(uid) => true,
@@ -156,7 +165,8 @@ impl Client {
             };
             ensure(complete, || format!("UID {uid} is not told whole: {told:?}"))?;
             // RFC 7162 §3.1.4.1: only what has changed.
-            let unchanged = told.is_some() && changed_since.is_some_and(|limit| message.modseq() <= limit);
+            let unchanged =
+                told.is_some() && !front.news.contains(uid) && changed_since.is_some_and(|limit| message.modseq() <= limit.modseq);
             ensure(!unchanged, || format!("UID {uid} is told, but has not changed"))?;
             if *what == What::Text && !open.read_only && !front.done {
                 ensure(!front.unseen.contains(uid), || format!("UID {uid} was read and is not seen"))?;
@@ -166,9 +176,9 @@ impl Client {
     }
 
     /// What a SEARCH finds, while the numbers are those it was asked with.
-    pub fn found(&mut self, found: Vec<u32>, boxes: &[Mailbox]) -> Checked {
+    pub fn found(&mut self, found: Vec<u32>, modseq: Option<u64>, boxes: &[Mailbox]) -> Checked {
         let front = self.flying.front_mut().ok_or("an answer to no SEARCH")?;
-        let Command::Search { by_uid, key, .. } = &front.command else { return Err("an answer to no SEARCH".into()) };
+        let Command::Search { by_uid, key, results } = &front.command else { return Err("an answer to no SEARCH".into()) };
         ensure(!std::mem::replace(&mut front.found, true), || "a second answer to SEARCH".into())?;
         let (by_uid, open) = (*by_uid, self.open.as_ref().ok_or("no mailbox")?);
         let mailbox = &boxes[open.mailbox];
@@ -188,7 +198,21 @@ impl Client {
         let strange = |name: &&u32| {
             if by_uid { !open.slots.iter().any(|slot| slot.uid.is_none_or(|uid| uid == **name)) } else { **name > last_number }
         };
-        ensure(!found.iter().any(|name| strange(&name)), || "found what the client does not know".into())
+        ensure(!found.iter().any(|name| strange(&name)), || "found what the client does not know".into())?;
+        // RFC 7162 §3.1.5: with the highest mod-sequence of what was found.
+        ensure(modseq.is_some() == (key.has_modseq() && !found.is_empty()), || format!("the mod-sequence of a SEARCH is {modseq:?}"))?;
+        let uid = |name: &u32| if by_uid { Some(*name) } else { open.slots[*name as usize - 1].uid };
+        let uids: Option<Vec<u32>> = found.iter().map(uid).collect();
+        if let (Some(uids), Some(modseq)) = (&uids, modseq) {
+            let was = |uid: &u32| mailbox.states(*uid).iter().any(|state| state.0 == modseq);
+            ensure(uids.iter().any(was), || format!("{modseq} is the mod-sequence of nothing that was found"))?;
+        }
+        if *results == Results::Saved
+            && let Some(open) = &mut self.open
+        {
+            open.saved = uids;
+        }
+        Ok(())
     }
 
     fn judge_select(&mut self, front: &mut Flying, boxes: &[Mailbox]) -> Checked {
@@ -207,6 +231,12 @@ impl Client {
         }
         let access = if *read_only { "READ-ONLY" } else { "READ-WRITE" };
         ensure(front.codes.contains_key(access), || format!("no {access}"))?;
+        // RFC 7162 §3.2.11, RFC 9051 §7.1.
+        let closed = !front.was_open || !(self.qresync || self.rev2) || front.codes.contains_key("CLOSED");
+        ensure(closed, || "no CLOSED before what is told of another mailbox".into())?;
+        if let Some(cache) = self.caches[*mailbox].as_ref().filter(|cache| cache.uid_validity == there.uid_validity) {
+            cache.is_right(snapshot)?;
+        }
         let resync = resync.as_ref().filter(|resync| resync.uid_validity == there.uid_validity);
         ensure(resync.is_some() || (front.told.is_empty() && front.vanished.is_empty()), || "resynchronised unasked".into())?;
         let open = self.open.as_ref().ok_or("no EXISTS")?;
@@ -220,6 +250,18 @@ impl Client {
 impl Open {
     fn number(&self, uid: u32) -> Option<u32> {
         self.slots.iter().position(|slot| slot.uid == Some(uid)).map(|place| place as u32 + 1)
+    }
+}
+
+impl Cache {
+    /// RFC 7162 §3.1.2.1: what has not changed since is as it was remembered.
+    fn is_right(&self, snapshot: &Snapshot) -> Checked {
+        for &(uid, (modseq, flags)) in snapshot.messages.iter().filter(|(_, (modseq, _))| *modseq <= self.highest) {
+            let known = self.messages.get(&uid).and_then(|slot| slot.flags);
+            let right = known.is_none_or(|known| known == flags);
+            ensure(right, || format!("UID {uid} was told as {known:?}, is {flags} since {modseq}, and was told up to {}", self.highest))?;
+        }
+        Ok(())
     }
 }
 
