@@ -32,6 +32,8 @@ fn offered(imap: &mut Imap) -> BTreeSet<String> {
 
 #[test]
 fn the_server_offers_what_the_document_says() {
+    let names: BTreeSet<&str> = documented().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), documented().len(), "each has one row");
     let times: BTreeSet<&str> = documented().into_iter().map(|(_, when)| when).collect();
     assert_eq!(times, BTreeSet::from(["after login", "always", "before TLS", "before login", "under TLS"]));
     let mut home = Home::new();
