@@ -41,7 +41,8 @@ impl SequenceSet {
     }
 }
 
-/// Of the codec's.
+/// Of the codec's, which tests hold our grammar against.
+#[cfg(test)]
 impl From<&imap_types::sequence::SequenceSet> for SequenceSet {
     fn from(set: &imap_types::sequence::SequenceSet) -> Self {
         use imap_types::sequence::{SeqOrUid, Sequence};
