@@ -147,8 +147,11 @@ impl Mailbox {
         let keywords = record.all_bytes(6)?.map(|k| String::from_utf8_lossy(k).into_owned()).collect();
         let uid_validity = record.u32(1)?.unwrap_or(1);
         let mut view = View::restore(uid_validity, uid_next, packed, keywords, []);
+        let mut read = Vec::new();
         for (_, segment) in all(engine, Table::Segments, place, keys::segment(place.0, place.1, 0)).await? {
-            entries::read(&segment, |entry| view.push(entry))?;
+            read.clear();
+            entries::read(&segment, |entry| read.push(entry))?;
+            view.extend(read.drain(..));
         }
         let mut mailbox =
             Self { view: Arc::new(view), row: None, packed, changes: 0, dirty: BTreeSet::new(), recent_from, deleted, changed: false };

@@ -105,18 +105,21 @@ impl View {
     ) -> Self {
         let (keywords, segments, starts) = (Arc::new(keywords), Vec::new(), Vec::new());
         let mut view = Self { uid_validity, uid_next, highest_modseq, keywords, segments, starts, len: 0 };
-        entries.into_iter().for_each(|entry| view.push(entry));
+        view.extend(entries);
         view
     }
 
-    /// Adds an entry above all others while a version is restored.
-    pub fn push(&mut self, entry: Entry) {
-        let segments = self.segments.len();
-        self.append(entry);
-        if self.segments.len() > segments {
+    /// Adds entries above all others while a version is restored.
+    pub fn extend(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let (at_least, _) = entries.size_hint();
+            let mut segment = Vec::with_capacity(at_least.min(SEGMENT_ENTRIES_MAX));
+            segment.extend(entries.by_ref().take(SEGMENT_ENTRIES_MAX));
             self.starts.push(self.len);
+            self.len += segment.len();
+            self.segments.push(Segment::new(segment));
         }
-        self.len += 1;
     }
 
     /// How many messages.

@@ -16,7 +16,7 @@ use stoa_imap::{Answer, Query, Refusal, RefusalCode};
 use stoa_mailbox::Entry;
 
 /// Messages looked up at once: their summaries are some ten kilobytes each.
-const PAGE_MESSAGES: usize = 32;
+const PAGE_MESSAGES: usize = 64;
 
 /// Writes the outcome of a query.
 pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &mut Outbox) -> io::Result<Answer> {
