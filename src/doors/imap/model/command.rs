@@ -334,6 +334,8 @@ pub(super) struct Flying {
     /// The messages that its set names, by UID and, where that is not known, by number.
     pub uids: Vec<u32>,
     pub strangers: Vec<usize>,
+    /// What `*` is where it names UIDs; 0 for nothing.
+    pub last_uid: u32,
     /// Those of them that have changed since the client heard of them.
     pub news: Vec<u32>,
     /// Those of them that the session cannot believe to be `\Seen`.
@@ -370,6 +372,7 @@ impl Flying {
             refusal: None,
             uids: Vec::new(),
             strangers: Vec::new(),
+            last_uid: 0,
             news: Vec::new(),
             unseen: Vec::new(),
             was_open: false,

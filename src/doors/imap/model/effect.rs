@@ -22,6 +22,7 @@ impl Client {
         if let (None, Some(set), Some(open)) = (front.refusal, front.command.set(), &self.open) {
             let last = open.slots.len() as u32;
             let last_uid = open.slots.last().map_or(0, |slot| slot.uid.unwrap_or(u32::MAX));
+            front.last_uid = last_uid;
             let saved = open.saved.as_deref().filter(|_| set.is_saved());
             let named = |(place, slot): &(usize, &Slot)| match (set.by_uid, slot.uid) {
                 (_, uid) if set.is_saved() => uid.is_some_and(|uid| saved.is_some_and(|saved| saved.contains(&uid))),

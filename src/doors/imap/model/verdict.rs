@@ -137,11 +137,13 @@ impl Client {
         if condition != "OK" {
             nothing_was_there(front, set.by_uid, condition, mailbox)?;
         }
-        if let Some(since) = changed_since.filter(|since| since.vanished) {
+        // What `*` is where nothing is, nobody says.
+        if let Some(since) = changed_since.filter(|since| since.vanished && front.last_uid > 0) {
             // RFC 7162 §3.2.6: what went since, of what the set names; what is being told now may be missing.
-            let last = open.slots.last().map_or(0, |slot| slot.uid.unwrap_or(u32::MAX));
             let went = mailbox.gone.iter().filter(|(_, (modseq, _))| (since.modseq + 1..=open.highest).contains(modseq));
-            let missed = went.map(|(uid, _)| *uid).find(|uid| !set.is_saved() && set.contains(*uid, last) && !front.vanished.contains(uid));
+            // The server takes `*` here for the last UID that was given out; asked for is only what both readings name.
+            let named = |uid| !set.is_saved() && [front.last_uid, mailbox.uid_next - 1].iter().all(|last| set.contains(uid, *last));
+            let missed = went.map(|(uid, _)| *uid).find(|uid| named(*uid) && !front.vanished.contains(uid));
             ensure(missed.is_none(), || format!("UID {missed:?} went, and it is not told"))?;
         }
         if !set.by_uid && changed_since.is_none() {
