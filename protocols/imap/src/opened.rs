@@ -186,12 +186,15 @@ impl Opened {
         Ok(named.ranges().flat_map(|range| self.numbering.uids(*range.start() as usize, *range.end() as usize)).collect())
     }
 
-    /// All UIDs that a set of UIDs names, whether they have a message or ever had one; `*` is the last that was given out.
+    /// All UIDs that a set of UIDs names, whether they have a message or ever had one.
+    ///
+    /// `*` is the last message (RFC 9051 §9), and here also what went after it: who asks for `1:*` wants to hear of that, too.
     pub(crate) fn named(&self, set: &SequenceSet) -> UidSet {
         let SequenceSet::Ranges(ranges) = set else { return self.saved.clone() };
-        let last = self.numbering.view().uid_next.saturating_sub(1);
-        let value = |end: End| if let End::Number(uid) = end { uid } else { last };
-        UidSet::from_ranges(ranges.iter().map(|&(a, b)| value(a).min(value(b))..=value(a).max(value(b))))
+        let last = self.numbering.uid(self.numbering.len()).unwrap_or(1);
+        let ever = self.numbering.view().uid_next.saturating_sub(1);
+        let ends = |end: End| if let End::Number(uid) = end { (uid, uid) } else { (last, ever) };
+        UidSet::from_ranges(ranges.iter().map(|&(a, b)| ends(a).0.min(ends(b).0)..=ends(a).1.max(ends(b).1)))
     }
 
     /// Those that have a message and that the client was told of.
@@ -245,6 +248,15 @@ mod tests {
             let found = opened(uids).resolve(&read(set), by_uid);
             assert_eq!(found.ok().map(|found| found.to_string()).as_deref(), expected, "{set}");
         }
+    }
+
+    #[test]
+    fn what_went_after_the_last_message_is_named_too() {
+        let table = [("1:*", "1:99"), ("25:*", "25:99"), ("*:40", "30:99"), ("*", "30:99"), ("5,7:6", "5:7")];
+        for (set, expected) in table {
+            assert_eq!(opened(&[10, 20, 30]).named(&read(set)).to_string(), expected, "{set}");
+        }
+        assert_eq!(opened(&[]).named(&read("1:*")).to_string(), "1:99");
     }
 
     #[test]
