@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import smtplib
 import ssl
 import subprocess
@@ -163,6 +164,8 @@ def replaced(text, replacements):
 
 def play(prove, *programs):
     """Runs the script. `programs` must be there: nothing is proved by leaving them out."""
+    # Whoever stops it finds nothing left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{SCRIPT}: stopped"))
     home = pathlib.Path(tempfile.mkdtemp(prefix=f"stoa-{SCRIPT}-"))
     # No configuration of the user's takes part, and no proxy.
     os.environ.update(HOME=str(home), XDG_CONFIG_HOME=str(home), TERM="xterm", LC_ALL="C.UTF-8", no_proxy="*")

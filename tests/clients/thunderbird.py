@@ -120,7 +120,7 @@ class Thunderbird:
 @contextmanager
 def display():
     """An X server without a screen."""
-    server = subprocess.Popen(["Xvfb", "-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp"], stdout=subprocess.PIPE)
+    server = subprocess.Popen(["Xvfb", "-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         yield f":{server.stdout.readline().decode().strip()}"
     finally:

@@ -6,7 +6,7 @@
 use super::super::{now, secrets};
 use super::Person;
 use crate::delivery::Intake;
-use crate::store::{Change, Delivery, HolderId, Place, Store};
+use crate::store::{Change, Delivery, HolderId, Place, SEPARATOR, Store};
 use crate::trust::Trust;
 use anyhow::Context;
 use bytes::Bytes;
@@ -143,7 +143,11 @@ async fn mailbox(store: &Store, holder: HolderId, name: &str) -> anyhow::Result<
         return Ok((holder, leaf.id));
     }
     store.commit(Change::CreateMailbox { holder, name: name.to_owned(), special_use: None, now: now() }).await?;
-    store.commit(Change::Subscribe { holder, name: name.to_owned(), on: true }).await?;
+    // With the levels above, which mail programs show as closed to all if only what is below is subscribed.
+    let above = name.match_indices(SEPARATOR).map(|(end, _)| &name[..end]);
+    for name in above.chain([name]) {
+        store.commit(Change::Subscribe { holder, name: name.to_owned(), on: true }).await?;
+    }
     let tree = store.holder(holder).await?.unwrap_or_default();
     tree.find(name).map(|leaf| (holder, leaf.id)).with_context(|| format!("the mailbox {name} was not made"))
 }

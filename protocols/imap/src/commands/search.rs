@@ -7,7 +7,7 @@ use crate::grammar::Cursor;
 use crate::opened::Opened;
 use crate::questions::{Answer, Question};
 use crate::response::Response;
-use crate::search::grammar::{self, Fault};
+use crate::search::grammar::{self, Charset, Fault};
 use crate::search::results::{Found, Returns, write_plain};
 use crate::search::{Order, Program};
 use crate::sequence::{End, SequenceSet};
@@ -53,7 +53,7 @@ pub(super) fn returns(cursor: &mut Cursor<'_>) -> Result<Option<Returns>, Fault>
 /// RFC 6855 §3: where all is UTF-8, another charset is a contradiction. To say so once more is none.
 fn charset(server: &Server, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     match grammar::optional_charset(cursor) {
-        Err(Fault::BadCharset) if server.enabled.utf8 => Err(Fault::Syntax),
+        Ok(Some(Charset::UsAscii)) | Err(Fault::BadCharset) if server.enabled.utf8 => Err(Fault::Syntax),
         other => other.map(|_| ()),
     }
 }

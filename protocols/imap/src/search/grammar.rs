@@ -32,23 +32,32 @@ pub(crate) enum Fault {
     TooMany,
 }
 
-/// ["CHARSET" SP charset SP]: whether there was one.
-pub(crate) fn optional_charset(cursor: &mut Cursor<'_>) -> Result<bool, Fault> {
-    let named = cursor.keyword("CHARSET");
-    if named {
-        cursor.space().then_some(()).ok_or(Fault::Syntax)?;
-        charset(cursor)?;
+/// A charset in which criteria may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Charset {
+    Utf8,
+    UsAscii,
+}
+
+impl Charset {
+    const ALL: [(&'static [u8], Self); 2] = [(b"UTF-8", Self::Utf8), (b"US-ASCII", Self::UsAscii)];
+}
+
+/// ["CHARSET" SP charset SP]
+pub(crate) fn optional_charset(cursor: &mut Cursor<'_>) -> Result<Option<Charset>, Fault> {
+    if !cursor.keyword("CHARSET") {
+        return Ok(None);
     }
-    Ok(named)
+    cursor.space().then_some(()).ok_or(Fault::Syntax)?;
+    charset(cursor).map(Some)
 }
 
 /// charset SP, where charset = atom / quoted. What is not understood is told from what is not written well.
-pub(crate) fn charset(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
+pub(crate) fn charset(cursor: &mut Cursor<'_>) -> Result<Charset, Fault> {
     let name = cursor.astring().ok_or(Fault::Syntax)?;
-    if ![b"UTF-8".as_slice(), b"US-ASCII"].iter().any(|known| known.eq_ignore_ascii_case(&name)) {
-        return Err(Fault::BadCharset);
-    }
-    cursor.space().then_some(()).ok_or(Fault::Syntax)
+    let known = Charset::ALL.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+    let (_, charset) = known.ok_or(Fault::BadCharset)?;
+    cursor.space().then_some(charset).ok_or(Fault::Syntax)
 }
 
 /// search-key *(SP search-key) CRLF: all must hold. `resolve` gives the UIDs of a set of UIDs (true) or of message numbers (false).
