@@ -12,16 +12,15 @@ use std::time::{Duration, Instant};
 
 const COPIED: &str = "bench-copied";
 const MOVED: &str = "bench-moved";
-const APPENDED: &str = "bench-appended";
 const LETTER_OCTETS: usize = 4 * 1024;
 /// Flags are set and taken back not more often than this.
 const PAIRS_MAX: usize = 50;
 
-/// A row for each kind of change.
+/// A row for each kind of change. Letters are put in where as many lie already.
 pub(super) async fn measure(bench: &mut Bench, size: u64, appends: usize) -> anyhow::Result<()> {
     let mailbox = mailboxes::ensure(bench, size).await?;
     let mut imap = Imap::connect(&bench.target).await?;
-    for name in [COPIED, MOVED, APPENDED] {
+    for name in [COPIED, MOVED] {
         imap.remove(name).await?;
         imap.run(&format!("CREATE {name}")).await?;
     }
@@ -30,31 +29,33 @@ pub(super) async fn measure(bench: &mut Bench, size: u64, appends: usize) -> any
         let measured = bench.meter.measure(flag(&mut imap, silent, holds, size, bench.repeat)).await;
         bench.report.add(&format!("{size}: STORE +FLAGS{silent} and -FLAGS{silent}"), measured);
     }
-    once(bench, &mut imap, "COPY", &format!("UID COPY 1:* {COPIED}"), Holds::Ok, size).await;
-    imap.run(&format!("SELECT {COPIED}")).await?;
+    once(bench, &mut imap, &format!("{size}: COPY of all"), &format!("UID COPY 1:* {COPIED}"), Holds::Ok, size).await;
+    let mut full = COPIED;
     if imap.offers("MOVE") {
-        once(bench, &mut imap, "MOVE", &format!("UID MOVE 1:* {MOVED}"), Holds::Expunges, size).await;
-        imap.run(&format!("SELECT {MOVED}")).await?;
+        imap.run(&format!("SELECT {COPIED}")).await?;
+        once(bench, &mut imap, &format!("{size}: MOVE of all"), &format!("UID MOVE 1:* {MOVED}"), Holds::Expunges, size).await;
+        full = MOVED;
     }
-    imap.run("UID STORE 1:* +FLAGS.SILENT (\\Deleted)").await?;
-    once(bench, &mut imap, "EXPUNGE", "EXPUNGE", Holds::Expunges, size).await;
     let letters = Writer::new(bench.next_seed(), &bench.target.to).letters(appends, LETTER_OCTETS);
-    let measured = bench.meter.measure(append(&mut imap, letters)).await;
-    bench.report.add("APPEND one by one, 4 KB", measured);
+    let measured = bench.meter.measure(append(&mut imap, full, letters)).await;
+    bench.report.add(&format!("{size}: APPEND one by one, 4 KB"), measured);
+    imap.run(&format!("SELECT {full}")).await?;
+    imap.run("UID STORE 1:* +FLAGS.SILENT (\\Deleted)").await?;
+    once(bench, &mut imap, &format!("{size}: EXPUNGE of all"), "EXPUNGE", Holds::Expunges, size + appends as u64).await;
     imap.run(&format!("EXAMINE {INBOX}")).await?;
-    for name in [COPIED, MOVED, APPENDED] {
+    for name in [COPIED, MOVED] {
         imap.remove(name).await?;
     }
     Ok(())
 }
 
-async fn once(bench: &mut Bench, imap: &mut Imap, name: &str, command: &str, holds: Holds, size: u64) {
+async fn once(bench: &mut Bench, imap: &mut Imap, name: &str, command: &str, holds: Holds, messages: u64) {
     let work = async {
-        holds.check(&imap.run(command).await?, size)?;
-        Ok(Work::of(size))
+        holds.check(&imap.run(command).await?, messages)?;
+        Ok(Work::of(messages))
     };
     let measured = bench.meter.measure(work).await;
-    bench.report.add(&format!("{size}: {name} of all"), measured);
+    bench.report.add(name, measured);
 }
 
 /// Sets a flag of all messages and takes it back, for this long.
@@ -77,11 +78,11 @@ async fn flag(imap: &mut Imap, silent: &str, holds: Holds, size: u64, repeat: Du
     Ok(work)
 }
 
-async fn append(imap: &mut Imap, letters: Vec<Vec<u8>>) -> anyhow::Result<Work> {
+async fn append(imap: &mut Imap, mailbox: &str, letters: Vec<Vec<u8>>) -> anyhow::Result<Work> {
     let mut work = Work::of(letters.len() as u64);
     for letter in letters {
         let asked = Instant::now();
-        imap.append(APPENDED, &[Entry { seen: true, letter }]).await?;
+        imap.append(mailbox, &[Entry { seen: true, letter }]).await?;
         work.samples.push(asked.elapsed());
     }
     Ok(work)

@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// Letters of each row of deliveries, and of APPEND
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     messages: u32,
-    /// Messages in the mailboxes that are read; the first is also changed
+    /// Messages in the mailboxes that are read and changed
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [10_000, 100_000], value_parser = clap::value_parser!(u64).range(1..))]
     mailboxes: Vec<u64>,
     /// How many notices are waited for
@@ -153,7 +153,7 @@ impl Bench {
                 }
             }
             Part::Changes => {
-                if let Some(&size) = arguments.mailboxes.first() {
+                for &size in &arguments.mailboxes {
                     let done = changes::measure(self, size, messages).await;
                     self.failed(&format!("{size}: changes"), done);
                 }
