@@ -57,4 +57,11 @@ with imaplib.IMAP4_SSL(host, ports["imaps"], ssl_context=tls) as imap:
     assert imap.uid("FETCH", uid, "(FLAGS)")[1] == [None]
     status, data = imap.append("Drafts", r"(\Draft)", imaplib.Time2Internaldate(1_000_000_000), b"Subject: later\r\n\r\n")
     assert status == "OK" and b"APPENDUID" in data[0], data
+
+    # A header that is raw UTF-8, as some programs send it: the response must still be read as one.
+    raw = "Subject: Käse\r\nContent-Disposition: attachment; filename=Käse\r\n\r\nx\r\n".encode()
+    assert imap.append("Drafts", None, None, raw)[0] == "OK"
+    assert imap.select("Drafts", readonly=True)[0] == "OK"
+    status, data = imap.fetch("*", "(ENVELOPE BODYSTRUCTURE BODY[])")
+    assert [part[1] for part in data[:-1]] == ["Käse".encode(), "Käse".encode(), raw], data
 print("round trip done")
