@@ -22,6 +22,8 @@ pub(super) struct Working {
     pub mailboxes: HashMap<Place, Mailbox>,
     pub rows: HashMap<(Table, Vec<u8>), Option<Bytes>>,
     pub garbage: Vec<Garbage>,
+    /// There may be more than that.
+    pub more_garbage: bool,
     /// A mailbox that was deleted and still has rows.
     pub dying: Option<(Place, Mailbox)>,
     /// Mailboxes that are gone after the batch.
@@ -464,7 +466,7 @@ fn reclaim(work: &mut Working, limit: usize, batch: &mut Batch) -> Outcome {
             }
         }
     }
-    Outcome::Reclaimed { messages, more: emptying || work.garbage.len() >= limit }
+    Outcome::Reclaimed { messages, more: emptying || work.more_garbage }
 }
 
 /// Takes so many entries out of a deleted mailbox, or its last rows; their messages become garbage. Always leaves

@@ -235,6 +235,28 @@ async fn what_nobody_refers_to_is_reclaimed_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn garbage_that_comes_while_other_is_reclaimed_is_found_too() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    for number in 1..=50_u32 {
+        deliver(&store, &number.to_be_bytes(), inbox).await.unwrap();
+    }
+    let remove = async |uids: UidSet| {
+        let flags = FlagNames { system: SystemFlag::Deleted.into(), keywords: vec![] };
+        store.commit(Change::Store { place: inbox, uids, change: FlagChange::Add, flags, unchanged_since: None }).await.unwrap();
+        store.commit(Change::Expunge { place: inbox, uids: None }).await.unwrap();
+    };
+    remove(UidSet::from_ranges([2..=50])).await;
+    let some = store.commit(Change::Reclaim { limit: 20 }).await.unwrap();
+    assert_eq!(some, Outcome::Reclaimed { messages: 20, more: true });
+    remove([1].into_iter().collect()).await;
+    assert_eq!(store.reclaim().await.unwrap(), 30);
+    for table in [Table::Garbage, Table::Messages, Table::Chunks] {
+        assert!(engine.range(table, &[], &[255; 60], 1).await.unwrap().is_empty(), "{table:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_no_change_used_is_swept_at_the_next_start() {
     let engine = Memory::new();
     let (store, _) = with_account(engine.clone()).await;
