@@ -5,7 +5,7 @@
 //! at a time has the directory open: RocksDB's own lock sees to it.
 
 use super::{Assert, Batch, Committed, Engine, EngineError, Future, Row, Sync, Table, Write};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
     FlushOptions, LogLevel, LruCacheOptions, Options, WriteBatch, WriteOptions,
@@ -36,6 +36,8 @@ impl Default for RocksConfig {
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 /// Rows that are read and unpacked together. Rows of messages have a few kilobytes, and are mostly read in a run.
 const BLOCK_BYTES: usize = 16 << 10;
+/// What a range mostly holds; one that is larger is moved once or twice.
+const RANGE_BYTES_USUAL: usize = 64 << 10;
 /// Two to this power.
 const CACHE_SHARD_BITS: i32 = 2;
 /// RocksDB's own messages, which hold no mail: two files of this size.
@@ -133,17 +135,21 @@ impl Inner {
     fn range(&self, table: Table, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<Row>, EngineError> {
         let mut read = rocksdb::ReadOptions::default();
         read.set_iterate_upper_bound(end);
-        let mut rows = Vec::new();
+        // Keys and values one after another in one allocation, which lists of messages are read much faster with.
+        let (mut bytes, mut lengths) = (BytesMut::with_capacity(RANGE_BYTES_USUAL), Vec::new());
         let mut iterator = self.db.raw_iterator_cf_opt(self.family(table)?, read);
         iterator.seek(start);
-        while rows.len() < limit
+        while lengths.len() < limit
             && let Some((key, value)) = iterator.item()
         {
-            rows.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+            bytes.extend_from_slice(key);
+            bytes.extend_from_slice(value);
+            lengths.push((key.len(), value.len()));
             iterator.next();
         }
         iterator.status().map_err(failed)?;
-        Ok(rows)
+        let mut rest = bytes.freeze();
+        Ok(lengths.into_iter().map(|(key, value)| (rest.split_to(key), rest.split_to(value))).collect())
     }
 
     fn commit(&self, batch: Batch, sync: Sync) -> Committed {
