@@ -117,7 +117,9 @@ impl BodyWriter {
     /// The whole body, ready for a change.
     pub fn finish(mut self) -> StagedBody {
         let body = BodyRef { hash: *self.hasher.finalize().as_bytes(), size: self.size };
-        StagedBody { body, staging: self.staging, last: (self.written, self.pending.split().freeze()), staged: self.written > 0 }
+        // An empty piece of the buffer would keep all of it.
+        let last = if self.pending.is_empty() { Bytes::new() } else { self.pending.split().freeze() };
+        StagedBody { body, staging: self.staging, last: (self.written, last), staged: self.written > 0 }
     }
 
     /// The whole body, of which nothing is held in memory while it waits.

@@ -14,6 +14,8 @@ pub const MAILBOXES_PER_HOLDER_MAX: usize = 5_000;
 /// Octets of UTF-8; the modified UTF-7 of it stays in a command line.
 pub const MAILBOX_NAME_BYTES_MAX: usize = 1_000;
 
+/// Levels of a name. Each may be listed as a name of its own; people make five.
+pub const MAILBOX_LEVELS_MAX: usize = 20;
 /// Message numbers reserved at a time: the tree is written once for so many messages.
 const MESSAGE_NUMBERS_RESERVED: u64 = 1_024;
 
@@ -241,7 +243,11 @@ fn is_below(name: &str, above: &str) -> bool {
 
 fn check_name(name: &str) -> Result<(), NameProblem> {
     let bad_level = |level: &str| level.is_empty() || level.trim() != level;
-    let bad = name.len() > MAILBOX_NAME_BYTES_MAX || name.chars().any(char::is_control) || name.split(SEPARATOR).any(bad_level);
+    let levels = name.matches(SEPARATOR).count() + 1;
+    let bad = levels > MAILBOX_LEVELS_MAX
+        || name.len() > MAILBOX_NAME_BYTES_MAX
+        || name.chars().any(char::is_control)
+        || name.split(SEPARATOR).any(bad_level);
     if bad { Err(NameProblem::Invalid) } else { Ok(()) }
 }
 
@@ -295,7 +301,9 @@ mod tests {
         assert!(holder.find("x/y/b/c").is_some() && holder.find("x").is_some() && holder.find("a").is_none());
         let long = "w".repeat(MAILBOX_NAME_BYTES_MAX - 2);
         assert_eq!(holder.clone().rename("x", &long, 0), Err(NameProblem::Invalid), "its children would have no name");
-        assert_eq!(holder.clone().rename("Sent", &format!("{}d", "d/".repeat(498)), 0), Ok(()));
+        let deep = |levels: usize| format!("{}d", "d/".repeat(levels - 1));
+        assert_eq!(holder.clone().rename("Sent", &deep(MAILBOX_LEVELS_MAX), 0), Ok(()));
+        assert_eq!(holder.clone().rename("Sent", &deep(MAILBOX_LEVELS_MAX + 1), 0), Err(NameProblem::Invalid));
         let old = holder.delete("x/y/b/c").unwrap();
         holder.create("x/y/b/c", None, 0).unwrap();
         assert!(holder.find("x/y/b/c").unwrap().uid_validity > old.uid_validity);

@@ -39,10 +39,11 @@ impl Message {
     }
 }
 
-/// The first and the last of these numbers, if they ascend, none twice, and fill most of what is between them.
+/// The first and the last of these numbers, if they ascend, none twice, and leave little out: what is between them is read, too.
 pub(super) fn neighbours(ids: &[MessageId]) -> Option<(MessageId, MessageId)> {
     let (first, last) = (*ids.first()?, *ids.last()?);
-    let is_close = last.checked_sub(first)? < 2 * ids.len() as u64;
+    let asked = ids.len() as u64;
+    let is_close = last.checked_sub(first)? < asked + asked / 4;
     (is_close && ids.is_sorted_by(|a, b| a < b)).then_some((first, last))
 }
 
@@ -56,7 +57,7 @@ mod tests {
             (&[], false),
             (&[7], true),
             (&[7, 7], false),
-            (&[7, 8, 10], true),
+            (&[7, 8, 9, 11], true),
             (&[7, 12, 13], false),
             (&[9, 8], false),
             (&[7, 9, 8], false),

@@ -234,6 +234,7 @@ impl Store {
     /// The rows of ascending numbers that lie close together: one scan costs less than so many searches.
     async fn messages_between(&self, holder: HolderId, first: MessageId, last: MessageId, ids: &[MessageId]) -> Result<Vec<Option<Bytes>>> {
         let (start, end) = (keys::message(holder, first), keys::after(&keys::message(holder, last)));
+        // There are few more than were asked for, else they are no neighbours.
         let rows = self.engine.range(Table::Messages, &start, &end, usize::MAX).await?;
         let mut rows = rows.into_iter().filter_map(|(key, row)| keys::last_u64(&key).map(|id| (id, row))).peekable();
         let row = |id: &MessageId| {
@@ -314,15 +315,20 @@ async fn sweep_staged(engine: &dyn Engine, end: &[u8]) -> Result<()> {
     loop {
         let rows = engine.range(Table::Staging, &[], end, PAGE).await?;
         let mut batch = Batch::default();
-        for (key, _) in &rows {
+        for (key, row) in &rows {
             if let Ok(staging) = key.as_ref().try_into() {
+                // A body that a change uses in this very moment is no more staged.
+                batch.expect(Table::Staging, key.to_vec(), Some(row.clone()));
                 bodies::drop_staged(&mut batch, &staging);
             }
         }
         if rows.is_empty() {
             return Ok(());
         }
-        apply(engine, batch, Sync::Later).await?;
+        match engine.commit(batch, Sync::Later).await {
+            Committed::Done | Committed::Conflict(_) => {}
+            Committed::Unknown(error) => return Err(error.into()),
+        }
     }
 }
 

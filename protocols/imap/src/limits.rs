@@ -46,14 +46,27 @@ pub(crate) const SORTED_TEXT_BYTES_MAX: usize = 1000;
 /// some; long discussions have some fifty.
 pub(crate) const REFERENCES_PER_MESSAGE_MAX: usize = 100;
 
-/// Identifiers that THREAD knows at once, some hundred octets each: those of a hundred thousand messages of a person, many times over.
-pub(crate) const THREADED_IDS_MAX: usize = 2_000_000;
+/// Identifiers that THREAD knows at once, some hundred octets each: those of a hundred thousand messages of a person, several times over.
+pub(crate) const THREADED_IDS_MAX: usize = 500_000;
 
 /// Octets of a Message-ID. RFC 5322 §2.1.1 has lines of 998.
 pub(crate) const MESSAGE_ID_BYTES_MAX: usize = 998;
 
 /// Texts of BODY and TEXT keys in one search. For each, all text of the mailbox is run through; people write a few.
 pub(crate) const SCANNED_TEXTS_MAX: usize = 100;
+
+/// Keys of one search that look at a field: FROM, HEADER and others. Each goes through the whole header of a message; rules that
+/// programs put together of addresses have some hundred.
+pub(crate) const SEARCHED_FIELDS_MAX: usize = 500;
+
+/// Items of one FETCH that cost a pass over a part or a header: BINARY and HEADER.FIELDS. Programs ask for a few.
+pub(crate) const COSTLY_ITEMS_MAX: usize = 16;
+
+/// Wildcards of a pattern of LIST. People and programs write one or two; the time that a match takes grows with them.
+pub(crate) const WILDCARDS_MAX: usize = 16;
+
+/// Names in one answer of LIST, levels among them. An account has up to 5,000 mailboxes and as many subscriptions.
+pub(crate) const LISTED_NAMES_MAX: usize = 20_000;
 
 /// Messages of one APPEND (RFC 3502): all of them wait for the last.
 pub(crate) const MESSAGES_PER_APPEND_MAX: usize = 500;

@@ -15,8 +15,9 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
         *start = true;
     }
     pass_wildcards(&pattern, &mut alive);
+    let mut next = alive.clone();
     for (at, character) in name.chars().enumerate() {
-        let mut next = vec![false; alive.len()];
+        next.fill(false);
         for (place, expected) in pattern.iter().enumerate().filter(|(place, _)| alive.get(*place) == Some(&true)) {
             let stays = *expected == '*' || (*expected == '%' && character != '/');
             let same = *expected == character || (at < folded && expected.eq_ignore_ascii_case(&character));
@@ -26,7 +27,7 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
             }
         }
         pass_wildcards(&pattern, &mut next);
-        alive = next;
+        std::mem::swap(&mut alive, &mut next);
     }
     alive.last() == Some(&true)
 }

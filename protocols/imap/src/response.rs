@@ -71,7 +71,9 @@ responses! {
     NUL_IN_MESSAGE = No "CANNOT" "Only a binary literal may contain NUL";
     TOO_MANY_MESSAGES = No "LIMIT" "Too many messages at once: send fewer in one command";
     TOO_MANY_KEYWORDS = No "LIMIT" "Too many keywords, or too long ones";
-    TOO_MANY_TEXTS = No "LIMIT" "Too many texts to look for in whole messages";
+    TOO_MANY_WILDCARDS = No "LIMIT" "Too many wildcards in a pattern";
+    TOO_MANY_NAMES = No "LIMIT" "Too many names for one answer: list them level by level";
+    TOO_MANY_TEXTS = No "LIMIT" "Too many texts to look for";
     LOCAL_ERROR = No "SERVERBUG" "Something went wrong here";
 
     BAD_SYNTAX = Bad "" "Syntax error";

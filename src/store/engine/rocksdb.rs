@@ -38,7 +38,7 @@ const BLOB_BYTES_MIN: u64 = 4 << 10;
 const BLOCK_BYTES: usize = 16 << 10;
 /// What a range mostly holds; one that is larger is moved once or twice.
 const RANGE_BYTES_USUAL: usize = 64 << 10;
-/// Two to this power.
+/// The cache has two to this power shards.
 const CACHE_SHARD_BITS: i32 = 2;
 /// RocksDB's own messages, which hold no mail: two files of this size.
 const INFO_LOG_BYTES: usize = 1 << 20;

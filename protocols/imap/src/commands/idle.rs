@@ -1,4 +1,4 @@
-//! IDLE (RFC 2177): the client listens until it says DONE.
+//! IDLE (RFC 2177): the client listens until it says DONE, or sends another command.
 
 use super::{Asked, Running};
 use crate::frame::Frame;

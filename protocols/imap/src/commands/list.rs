@@ -7,7 +7,7 @@ use super::status::{self, Item};
 use super::{Asked, Running, refusal};
 use crate::commands::enable::Enabled;
 use crate::grammar::Cursor;
-use crate::limits::PATTERN_BYTES_MAX;
+use crate::limits::{LISTED_NAMES_MAX, PATTERN_BYTES_MAX, WILDCARDS_MAX};
 use crate::names;
 use crate::questions::{Answer, Question};
 use crate::response::Response;
@@ -77,6 +77,9 @@ pub(super) fn pattern_text(reference: &[u8], pattern: &[u8], utf8: bool) -> Resu
         return Err(Response::UNUSABLE_NAME);
     }
     let text = names::decode(&[reference, pattern].concat(), utf8).ok_or(Response::BAD_NAME)?;
+    if text.matches(['*', '%']).count() > WILDCARDS_MAX {
+        return Err(Response::TOO_MANY_WILDCARDS);
+    }
     Ok(names::normal(&text))
 }
 
@@ -130,7 +133,11 @@ pub(crate) struct Rest {
 /// The door has named the mailboxes.
 pub(super) fn answered(server: &mut Server, running: Running, listing: Listing, answer: Answer) {
     let Answer::Mailboxes(mailboxes) = answer else { return server.finish(&running, &refusal(answer)) };
-    let lines = listing.lines(&mailboxes).into_iter();
+    let lines = listing.lines(&mailboxes);
+    if lines.len() > LISTED_NAMES_MAX {
+        return server.finish(&running, &Response::TOO_MANY_NAMES);
+    }
+    let lines = lines.into_iter();
     go_on(server, running, Rest { lines, items: listing.status, asked: String::new() });
 }
 

@@ -4,6 +4,7 @@
 //! special use are always said; what a client may ask for is thus mostly what it gets anyway.
 
 use super::status::Item;
+use crate::limits::LISTED_NAMES_MAX;
 use crate::pattern::matches;
 use crate::questions::Mailbox;
 use std::collections::HashSet;
@@ -51,6 +52,10 @@ impl Listing {
         let mut seen: HashSet<&str> = shown.iter().map(|mailbox| mailbox.name.as_str()).collect();
         let mut lines = Vec::new();
         for mailbox in &shown {
+            // Enough to see that there are too many.
+            if lines.len() > LISTED_NAMES_MAX {
+                break;
+            }
             let levels = levels_above(&mailbox.name).filter(|level| seen.insert(level));
             lines.extend(levels.filter_map(|level| self.line(level, None, &below)));
             lines.extend(self.line(&mailbox.name, Some(mailbox), &below));

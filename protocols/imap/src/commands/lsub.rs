@@ -4,6 +4,7 @@ use super::list::{pattern_text, write};
 use super::listing::levels_above;
 use super::{Asked, Running, end, refusal};
 use crate::grammar::Cursor;
+use crate::limits::LISTED_NAMES_MAX;
 use crate::pattern::matches;
 use crate::questions::{Answer, Mailbox, Question};
 use crate::response::Response;
@@ -29,7 +30,11 @@ fn parse(server: &Server, cursor: &mut Cursor<'_>) -> Result<String, Response> {
 pub(super) fn answered(server: &mut Server, running: &Running, pattern: &str, answer: Answer) {
     let Answer::Mailboxes(mailboxes) = answer else { return server.finish(running, &refusal(answer)) };
     let utf8 = server.enabled.utf8_strings();
-    for (name, attributes) in lines(&mailboxes, pattern) {
+    let lines = lines(&mailboxes, pattern);
+    if lines.len() > LISTED_NAMES_MAX {
+        return server.finish(running, &Response::TOO_MANY_NAMES);
+    }
+    for (name, attributes) in lines {
         write(&mut server.out, "LSUB", name, attributes, utf8);
         server.out.extend_from_slice(b"\r\n");
     }

@@ -1,4 +1,5 @@
-//! SELECT, EXAMINE (RFC 3501 §6.3.1, §6.3.2), CLOSE (§6.4.2) and UNSELECT (RFC 3691): which mailbox is open.
+//! SELECT and EXAMINE (RFC 3501 §6.3.1, §6.3.2) with CONDSTORE and QRESYNC (RFC 7162 §3.1.8, §3.2.5), CLOSE (RFC 3501 §6.4.2)
+//! and UNSELECT (RFC 3691): which mailbox is open.
 
 use super::list::write_with_old_name;
 use super::{Asked, Named, Running, end, named, refusal};
@@ -6,7 +7,7 @@ use crate::fetch::Plan;
 use crate::grammar::Cursor;
 use crate::opened::Opened;
 use crate::questions::{Answer, Query, Question};
-use crate::response::Response;
+use crate::response::{Condition, Response};
 use crate::sequence::{End, SequenceSet};
 use crate::server::{Server, State};
 use stoa_mailbox::{ModSeq, SystemFlag, Uid, UidSet};
@@ -46,19 +47,26 @@ fn open(server: &mut Server, running: Running, mut cursor: Cursor<'_>, read_only
     match request {
         Ok(request) => {
             server.state = State::Authenticated;
-            // RFC 7162 §3.2.11, RFC 9051 §7.1: what follows is of the other mailbox.
-            if was_open && (server.enabled.qresync || server.enabled.rev2) {
-                Response::CLOSED.write(&mut server.out, "*");
+            if was_open {
+                tell_closed(server);
             }
             server.enabled.condstore |= request.condstore;
             server.ask(Question::Select { mailbox: request.mailbox.name.clone(), read_only }, Asked::Select(running, request));
         }
-        // The door must let go, too.
-        Err(response) if was_open && response != Response::BAD_ARGUMENTS => {
+        // RFC 9051 §6.3.2: a SELECT that fails leaves none open, and the door must let go, too.
+        Err(response) if was_open && response.condition == Condition::No => {
             server.state = State::Authenticated;
+            tell_closed(server);
             server.ask(Question::Unselect, Asked::Unselect(running, response));
         }
         Err(response) => server.respond(&running.tag, &response),
+    }
+}
+
+/// RFC 7162 §3.2.11, RFC 9051 §7.1: what follows is not of the mailbox that was open.
+fn tell_closed(server: &mut Server) {
+    if server.enabled.qresync || server.enabled.rev2 {
+        Response::CLOSED.write(&mut server.out, "*");
     }
 }
 

@@ -1,4 +1,4 @@
-//! STORE (RFC 3501 §6.4.6): changes flags of messages.
+//! STORE (RFC 3501 §6.4.6), with UNCHANGEDSINCE (RFC 7162 §3.1.3): changes flags of messages.
 
 use super::{Asked, Running, end, refusal, resolve};
 use crate::commands::enable::Enabled;

@@ -7,6 +7,7 @@ use super::item::{Binary, Item, Partial, Stored};
 use super::section::{Fields, Section, What};
 use super::{Fault, ITEMS_MAX};
 use crate::grammar::Cursor;
+use crate::limits::COSTLY_ITEMS_MAX;
 use crate::sequence::SequenceSet;
 use stoa_mailbox::ModSeq;
 
@@ -29,6 +30,11 @@ pub(crate) struct Items {
 }
 
 impl Items {
+    /// How many cost a pass over a part or a header.
+    fn costly(&self) -> usize {
+        self.list.iter().filter(|item| item.picks()).count()
+    }
+
     fn push(&mut self, (item, sets_seen): Asked) {
         self.sets_seen |= sets_seen;
         if !self.list.contains(&item) {
@@ -71,6 +77,9 @@ pub(super) fn items(cursor: &mut Cursor<'_>) -> Result<Items, Fault> {
             if count > ITEMS_MAX {
                 return Err(Fault::new("Too many items"));
             }
+        }
+        if items.costly() > COSTLY_ITEMS_MAX {
+            return Err(Fault::new("Too many BINARY and HEADER.FIELDS items at once"));
         }
         return Ok(items);
     }

@@ -9,7 +9,7 @@ use super::needle::Needle;
 use super::program::{Days, Key, Program, Sought};
 use crate::fold::fold;
 use crate::grammar::Cursor;
-use crate::limits::{SCANNED_TEXTS_MAX, SEARCH_DEPTH_MAX};
+use crate::limits::{SCANNED_TEXTS_MAX, SEARCH_DEPTH_MAX, SEARCHED_FIELDS_MAX};
 use crate::objects::email_id;
 use crate::sequence::SequenceSet;
 use stoa_mailbox::{SystemFlag, UidSet};
@@ -28,7 +28,7 @@ pub(crate) enum Fault {
     NotText,
     /// More than [`SEARCH_DEPTH_MAX`] keys within one another.
     TooDeep,
-    /// More than [`SCANNED_TEXTS_MAX`] texts are looked for in whole messages.
+    /// More than [`SCANNED_TEXTS_MAX`] texts are looked for in whole messages, or [`SEARCHED_FIELDS_MAX`] in fields.
     TooMany,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn charset(cursor: &mut Cursor<'_>) -> Result<Charset, Fault> {
 ///
 /// Texts are UTF-8, which US-ASCII is, too; without a charset nothing else can be meant by them.
 pub(crate) fn program(cursor: &mut Cursor<'_>, resolve: &dyn Fn(&SequenceSet, bool) -> UidSet) -> Result<Program, Fault> {
-    let mut reader = Reader { cursor, resolve, sought: Vec::new(), asks_modseq: false };
+    let mut reader = Reader { cursor, resolve, sought: Vec::new(), fields: 0, asks_modseq: false };
     let root = reader.keys()?;
     if !reader.cursor.end_of_command() {
         return Err(Fault::Syntax);
@@ -76,6 +76,8 @@ struct Reader<'r, 'c> {
     cursor: &'r mut Cursor<'c>,
     resolve: &'r dyn Fn(&SequenceSet, bool) -> UidSet,
     sought: Vec<Sought>,
+    /// Fields that are looked at, each with a text.
+    fields: usize,
     asks_modseq: bool,
 }
 
@@ -261,6 +263,10 @@ impl Reader<'_, '_> {
     }
 
     fn field(&mut self, name: &str) -> Result<Key, Fault> {
+        self.fields += 1;
+        if self.fields > SEARCHED_FIELDS_MAX {
+            return Err(Fault::TooMany);
+        }
         Ok(Key::Field(name.to_owned(), Needle::new(&self.text()?)))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What the mailbox's entry tells costs no look-up, and no body is opened unless octets of it are wanted.
 
-use super::{PAGE_MESSAGES, Reader, failed};
+use super::{Reader, failed, take_page};
 use crate::delivery::summarize;
 use crate::net::{OUTBOX_BYTES_MAX, Outbox};
 use crate::store::{BodyReader, Message, StoreError};
@@ -40,20 +40,15 @@ impl Fetch<'_> {
     /// Writes of each of these messages what is planned.
     pub async fn write(&self, uids: &UidSet, out: &mut Outbox) -> io::Result<Written> {
         let (mut output, mut written) = (Output::default(), Written::All);
-        let mut entries = self.numbering.numbered(uids);
-        loop {
-            let page: Vec<(usize, &Entry)> =
-                entries.by_ref().take(if self.plan.needs_messages() { PAGE_MESSAGES } else { PAGE_ENTRIES }).collect();
-            if page.is_empty() {
-                break;
-            }
+        let mut entries = self.numbering.numbered(uids).peekable();
+        while entries.peek().is_some() {
             if !self.plan.needs_messages() {
-                page.iter()
-                    .try_for_each(|(number, entry)| self.plan.write(&self.facts(*number, entry), &mut output))
-                    .map_err(io::Error::other)?;
+                let mut page = entries.by_ref().take(PAGE_ENTRIES);
+                page.try_for_each(|(number, entry)| self.plan.write(&self.facts(number, entry), &mut output)).map_err(io::Error::other)?;
                 send(&mut output, out).await?;
                 continue;
             }
+            let page = take_page(&mut entries, |(_, entry)| entry.size);
             let ids: Vec<Entry> = page.iter().map(|(_, entry)| **entry).collect();
             for ((number, entry), message) in page.into_iter().zip(self.reader.messages(&ids).await?) {
                 let Some(message) = message else { continue };
@@ -109,6 +104,8 @@ impl Fetch<'_> {
             let mut decoded = Decoded::new(opened.body().await?, decoding);
             while let Some(some) = decoded.next().await? {
                 decoding.note(&some);
+                // What the engine reads is there at once, so that only this lets others run.
+                tokio::task::yield_now().await;
             }
         }
         self.plan.write(&fetch::Message { decodings: &decodings, ..facts }, output).map_err(io::Error::other)?;

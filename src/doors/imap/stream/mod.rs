@@ -1,4 +1,4 @@
-//! FETCH, straight from the store to the client, and SEARCH, which reads as much but tells little.
+//! FETCH, straight from the store to the client, and SEARCH, SORT and THREAD, which read as much but tell only numbers.
 //!
 //! Messages are looked up a page at a time and bodies are read a chunk at a time, each written before the next is read:
 //! a slow client costs no memory. A message that was removed meanwhile is left out. What is written of a message, and
@@ -12,11 +12,28 @@ use crate::store::{BodyReader, HolderId, Message, Store, StoreError};
 use fetch::{Fetch, Written};
 pub(super) use search::Search;
 use std::io;
+use std::iter::Peekable;
 use stoa_imap::{Answer, Query, Refusal, RefusalCode};
 use stoa_mailbox::Entry;
 
-/// Messages looked up at once: their summaries are some ten kilobytes each.
+/// Messages looked up at once: their summaries are a few kilobytes each.
 const PAGE_MESSAGES: usize = 64;
+/// Octets of messages looked up at once, if they are several: a summary may have twice as many as its message.
+const PAGE_BYTES: u64 = 4 << 20;
+/// No summary is larger, whatever the message.
+const SUMMARY_BYTES_MAX: u64 = 4 << 20;
+
+/// The next messages to be looked up together: one, or as many as do not cost too much memory.
+fn take_page<T>(items: &mut Peekable<impl Iterator<Item = T>>, size: impl Fn(&T) -> u32) -> Vec<T> {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    while let Some(item) = items.next_if(|item| {
+        bytes += u64::from(size(item)).min(SUMMARY_BYTES_MAX);
+        page.is_empty() || page.len() < PAGE_MESSAGES && bytes <= PAGE_BYTES
+    }) {
+        page.push(item);
+    }
+    page
+}
 
 /// Writes the outcome of a query.
 pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &mut Outbox) -> io::Result<Answer> {

@@ -1,7 +1,7 @@
 //! SEARCH: by the entry, else by the header, else by the text that streams past. SORT and THREAD look at the headers of what is
 //! found once more.
 
-use super::{PAGE_MESSAGES, Reader, failed};
+use super::{Reader, failed, take_page};
 use crate::store::Message;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use stoa_imap::{Answer, Summary};
 use stoa_mailbox::{Entry, Numbering, Uid};
 
 /// Octets of a header that a search reads where the summary does not hold it.
-const HEADER_READ_BYTES_MAX: u64 = 1 << 20;
+const HEADER_READ_BYTES_MAX: u64 = 256 << 10;
 
 /// Entries that a search looks at before others get their turn.
 const PAGE_ENTRIES: usize = 1_024;
@@ -35,12 +35,14 @@ impl Search<'_> {
         let mut arranging = order.begin();
         let entries: Vec<Entry> = found.iter().filter_map(|uid| self.numbering.view().find(*uid)).copied().collect();
         drop(found);
-        for page in entries.chunks(PAGE_MESSAGES) {
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let page = take_page(&mut entries, |entry| entry.size);
             if !needs_headers {
                 page.iter().for_each(|entry| arranging.add(&Hit { entry, header: b"", sent: None }));
                 continue;
             }
-            for (entry, message) in page.iter().zip(self.reader.messages(page).await?) {
+            for (entry, message) in page.iter().zip(self.reader.messages(&page).await?) {
                 let Some(message) = message else { continue };
                 let summary = Summary::read(&message.summary).map_err(io::Error::other)?;
                 let header = self.header(&message, &summary).await?.unwrap_or_default();
@@ -66,12 +68,14 @@ impl Search<'_> {
     }
 
     async fn look(&self, page: &[Entry], found: &mut Vec<Uid>) -> io::Result<()> {
-        let judged = page.iter().map(|entry| (entry, self.program.by_entry(&self.facts(entry))));
-        let open: Vec<(&Entry, Verdict)> = judged.filter(|(_, verdict)| *verdict != Verdict::No).collect();
-        for some in open.chunks(PAGE_MESSAGES) {
-            let unknown: Vec<Entry> = some.iter().filter(|(_, verdict)| *verdict == Verdict::Unknown).map(|(entry, _)| **entry).collect();
+        let judged = page.iter().map(|entry| (*entry, self.program.by_entry(&self.facts(entry))));
+        let open: Vec<(Entry, Verdict)> = judged.filter(|(_, verdict)| *verdict != Verdict::No).collect();
+        let mut open = open.into_iter().peekable();
+        while open.peek().is_some() {
+            let some = take_page(&mut open, |(entry, _)| entry.size);
+            let unknown: Vec<Entry> = some.iter().filter(|(_, verdict)| *verdict == Verdict::Unknown).map(|(entry, _)| *entry).collect();
             let mut messages = if unknown.is_empty() { Vec::new() } else { self.reader.messages(&unknown).await? }.into_iter();
-            for (entry, verdict) in some {
+            for (entry, verdict) in &some {
                 let matches = match verdict {
                     Verdict::Unknown => match messages.next().flatten() {
                         Some(message) => self.read(entry, &message).await?,
@@ -129,6 +133,8 @@ impl Search<'_> {
             while at < range.end && !scan.is_decided() {
                 if chunk.piece(at..range.end).is_empty() {
                     chunk = Chunk { at, bytes: body.read(at..body.size()).await.map_err(failed)? };
+                    // What the engine reads is there at once, so that only this lets others run.
+                    tokio::task::yield_now().await;
                 }
                 let piece = chunk.piece(at..range.end);
                 if piece.is_empty() {
