@@ -43,16 +43,16 @@ pub(super) struct Arguments {
     /// Messages in the mailboxes that are read and changed
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [10_000, 100_000], value_parser = clap::value_parser!(u64).range(1..))]
     mailboxes: Vec<u64>,
-    /// How many notices are waited for
+    /// Deliveries whose notice is timed
     #[arg(long, value_name = "N", default_value_t = 100)]
     notices: u32,
-    /// How many connections idle, from few to many
+    /// Numbers of idle connections, ascending
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [100, 1000])]
     idle: Vec<usize>,
-    /// How long they do before memory is looked at
+    /// Seconds that connections idle before memory is measured
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     idle_seconds: u64,
-    /// How long a command that reads is repeated
+    /// Seconds for which each reading command is repeated
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     seconds: u64,
     /// Measure only these [default: all that the ports allow]

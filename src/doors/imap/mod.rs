@@ -2,7 +2,7 @@
 //!
 //! Takes an authenticated conversation's word for what the client wants, and nothing else: every change goes
 //! through admission with the account's own rights. Bodies are read and written in chunks, so that a
-//! connection costs a chunk or two of memory whatever the message. Standards are in `protocols/imap`.
+//! message costs a chunk or two of memory whatever its size. Standards are in `protocols/imap`.
 
 mod append;
 #[cfg(test)]
