@@ -1,20 +1,26 @@
 //! What the door answers when the server changes under a conversation.
 
+use super::model::link::{Did, Link};
 use super::*;
 use crate::delivery::tests::{House, house};
 use crate::doors::Limits;
+use crate::store::{DeliveredBody, Delivery};
 use crate::trust::Logins;
+use bytes::Bytes;
 use stoa_mailbox::{FlagNames, UidSet};
 
-fn door(house: &House, account: Trust) -> ImapDoor {
-    let services = Services {
+fn services(house: &House) -> Arc<Services> {
+    Arc::new(Services {
         store: house.store.clone(),
         logins: Logins::new(house.store.clone(), [0; 32], 1),
         delivery: house.delivery.clone(),
         limits: Limits { message_bytes_max: 1_000, recipients_max: 10 },
-    };
+    })
+}
+
+fn door(house: &House, account: Trust) -> ImapDoor {
     let peer = "192.0.2.7:1024".parse().unwrap();
-    ImapDoor { services: Arc::new(services), peer, account: Some(account), open: None, append: None }
+    ImapDoor { services: services(house), peer, account: Some(account), open: None, append: None }
 }
 
 fn append() -> Question {
@@ -101,4 +107,29 @@ async fn messages_that_wait_for_the_last_have_a_limit_together() {
     assert!(matches!(door.ask(Question::EndAppend).await, Answer::Refused(_)));
     let Answer::Status(status) = door.ask(Question::Status { mailbox: "INBOX".into(), number: None }).await else { panic!() };
     assert_eq!(status.messages, 0);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_left_out_and_the_others_come() {
+    let house = house().await;
+    let inbox = (house.plato, house.store.holder(house.plato).await.unwrap().unwrap().find("INBOX").unwrap().id);
+    for summary in [&b"\xff"[..], &stoa_imap::summarise(&stoa_mime::Scanner::new().finish())] {
+        let mut body = house.store.write_body(0);
+        body.write(b"Subject: x\r\n\r\n").await.unwrap();
+        let (staged, trust) = (DeliveredBody::Staged(body.finish()), Trust::of_stranger().to_bytes());
+        let filing = Delivery::of(staged, Bytes::new(), Bytes::copy_from_slice(summary), trust);
+        house.store.commit(Change::Deliver(Box::new(Delivery { mailboxes: vec![inbox], ..filing }))).await.unwrap();
+    }
+    let mut link = Link::new(services(&house), house.plato().await);
+    link.say(b"a LOGIN plato wisdom\r\nb SELECT INBOX\r\nc FETCH 1:2 (UID ENVELOPE)\r\nd NOOP\r\n");
+    let mut said = String::new();
+    loop {
+        match link.step().await {
+            Did::Sent(bytes) => said.push_str(&String::from_utf8(bytes).unwrap()),
+            Did::Waited | Did::Closed => break,
+            _ => {}
+        }
+    }
+    assert!(said.contains("* 2 FETCH (UID 2 ENVELOPE (") && !said.contains("* 1 FETCH"), "{said}");
+    assert!(said.contains("c NO [SERVERBUG] ") && said.contains("d OK "), "{said}");
 }

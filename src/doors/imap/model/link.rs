@@ -10,7 +10,7 @@ use stoa_imap::{Answer, Config, Question, Server};
 use stoa_session::{Input, Session, Step, TlsFacts};
 
 /// What a step was.
-pub(super) enum Did {
+pub(in crate::doors::imap) enum Did {
     /// The session waits for input.
     Waited,
     Sent(Vec<u8>),
@@ -21,7 +21,7 @@ pub(super) enum Did {
 
 /// Which question the door has just answered: then its effect took place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(in crate::doors::imap) enum Moment {
     Refresh,
     Select,
     Unselect,
@@ -33,7 +33,7 @@ pub(super) enum Moment {
     Other,
 }
 
-pub(super) struct Link {
+pub(in crate::doors::imap) struct Link {
     session: Server,
     door: ImapDoor,
     outbox: Outbox,

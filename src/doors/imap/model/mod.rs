@@ -14,7 +14,7 @@ mod client;
 mod command;
 mod dice;
 mod effect;
-mod link;
+pub(super) mod link;
 mod mailbox;
 mod verdict;
 mod wire;

@@ -12,6 +12,7 @@ use std::ops::Range;
 use stoa_imap::Summary;
 use stoa_imap::fetch::{self, Decoding, Header, Output, Pass, Piece, Plan, fit_for_wire};
 use stoa_mailbox::{Entry, Numbering, Uid, UidSet};
+use stoa_record::RecordError;
 
 /// What is fetched, and for whom.
 pub(super) struct Fetch<'a> {
@@ -22,11 +23,13 @@ pub(super) struct Fetch<'a> {
 }
 
 /// Was everything written?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Written {
     All,
     /// Messages were left out, since nobody here takes off the encoding of a part of theirs.
     NotDecoded,
+    /// Messages were left out, since what is kept of them cannot be read.
+    Damaged,
 }
 
 /// A message, and its body once something of it is wanted.
@@ -53,9 +56,7 @@ impl Fetch<'_> {
             for ((number, entry), message) in page.into_iter().zip(self.reader.messages(&ids).await?) {
                 let Some(message) = message else { continue };
                 let mut opened = Opened { reader: self.reader, message: &message, body: None };
-                if self.write_one(self.facts(number, entry), &mut opened, &mut output).await? == Written::NotDecoded {
-                    written = Written::NotDecoded;
-                }
+                written = written.max(self.write_one(self.facts(number, entry), &mut opened, &mut output).await?);
                 if output.has_bodies() {
                     opened.send(&mut output, out).await?;
                 } else if output.len() >= OUTBOX_BYTES_MAX {
@@ -80,11 +81,16 @@ impl Fetch<'_> {
         }
     }
 
-    /// Writes the message, but of its octets only where they belong. One that was removed meanwhile is left out.
+    /// Writes the message, but of its octets only where they belong. One that was removed meanwhile is left out, and so is one
+    /// that cannot be read: the client would come back for it for ever if that ended the connection.
     async fn write_one(&self, facts: fetch::Message<'_>, opened: &mut Opened<'_>, output: &mut Output) -> io::Result<Written> {
-        let before = output.mark();
+        let (before, entry) = (output.mark(), facts.entry);
         let written = match self.try_write(facts, opened, output).await {
             Err(error) if is_gone(&error) => Ok(Written::All),
+            Err(error) if is_damaged(&error) => {
+                tracing::error!(holder = self.reader.holder.0, message = entry.message, uid = entry.uid, %error, "a message cannot be read");
+                Ok(Written::Damaged)
+            }
             other => return other,
         };
         output.back_to(before);
@@ -169,6 +175,10 @@ impl Opened<'_> {
 
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.get_ref().and_then(|inner| inner.downcast_ref::<StoreError>()), Some(StoreError::Gone))
+}
+
+fn is_damaged(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<RecordError>())
 }
 
 /// Octets of a message to the client, whose number it was told before.

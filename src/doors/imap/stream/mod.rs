@@ -46,6 +46,10 @@ pub(super) async fn write(store: &Store, holder: HolderId, query: Query, out: &m
                     code: Some(RefusalCode::UnknownCte),
                     text: "Some parts have an encoding that is not known here".into(),
                 }),
+                Written::Damaged => Answer::Refused(Refusal {
+                    code: Some(RefusalCode::ServerBug),
+                    text: "Some messages cannot be read and were left out; the server's log names them".into(),
+                }),
             })
         }
     }
