@@ -10,13 +10,15 @@ use stoa_record::{Reader, RecordError, Writer, read_varint, write_varint};
 const OLD: u32 = 1;
 const PACKED: u32 = 2;
 const OLD_ENTRY_BYTES: usize = 40;
+/// Of a packed entry; with keywords and dates far apart it has a few more.
+const ENTRY_BYTES_USUAL: usize = 12;
 
 /// What the first entry differs from.
 const NOTHING: Entry = Entry { uid: 0, size: 0, message: 0, modseq: 0, flags: Flags::NONE, received: 0, saved: 0 };
 
 /// Entries that ascend by UID; [`read`] is the inverse.
 pub(super) fn to_bytes(entries: &[Entry]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(entries.len() * 16);
+    let mut packed = Vec::with_capacity(entries.len() * ENTRY_BYTES_USUAL);
     let mut before = NOTHING;
     for entry in entries {
         let differences = [
@@ -45,18 +47,24 @@ pub(super) fn read(bytes: &[u8], mut take: impl FnMut(Entry)) -> Result<(), Reco
         let (message, modseq) = (number()?, number()?);
         let (flags, received, saved) = (number()?, number()?, number()?);
         before = Entry {
-            uid: before.uid.wrapping_add(uid as u32),
-            size: u32::try_from(size).unwrap_or(u32::MAX),
+            uid: before.uid.wrapping_add(narrow(uid)?),
+            size: narrow(size)?,
             message: sum(before.message, message),
             modseq: sum(before.modseq, modseq),
             flags: Flags::from_bits(flags),
             received: sum(before.received.cast_unsigned(), received).cast_signed(),
-            saved: sum(before.saved.into(), saved) as u32,
+            saved: narrow(sum(before.saved.into(), saved))?,
         };
         take(before);
     }
-    record.bytes(OLD)?.unwrap_or_default().as_chunks().0.iter().map(old).for_each(take);
-    Ok(())
+    let (entries, rest) = record.bytes(OLD)?.unwrap_or_default().as_chunks();
+    entries.iter().map(old).for_each(take);
+    if rest.is_empty() { Ok(()) } else { Err(RecordError::Truncated) }
+}
+
+/// A number that was written of 32 bits.
+fn narrow(number: u64) -> Result<u32, RecordError> {
+    u32::try_from(number).map_err(|_| RecordError::Missing(PACKED))
 }
 
 /// How a number differs from another, in either direction: small differences give small numbers.
@@ -144,5 +152,7 @@ mod tests {
         let row = Writer::new(1).bytes(OLD, &[numbers, longer].concat()).finish();
         let expected = Entry { uid: 7, size: 9, message: 3, modseq: 8, flags: Flags::from_bits(5), received: -1, saved: 0 };
         assert_eq!(read_all(&row), [expected]);
+        let cut = Writer::new(1).bytes(OLD, &[0; OLD_ENTRY_BYTES + 1]).finish();
+        assert!(read(&cut, |_| {}).is_err(), "half an entry is damage, not the end");
     }
 }

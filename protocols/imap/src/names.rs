@@ -1,7 +1,7 @@
-//! Mailbox names on the wire: modified UTF-7 (RFC 3501 §5.1.3) to text and back.
+//! Mailbox names on the wire, to text and back: modified UTF-7 (RFC 3501 §5.1.3), or UTF-8 once a client enabled it.
 //!
-//! Reads bytes from strangers. A text has exactly one wire form; anything else is refused, and of texts that look the same
-//! one is meant, whichever came: nobody can have two mailboxes that no eye tells apart.
+//! Reads bytes from strangers. In modified UTF-7 a text has one wire form, and any other is refused. Letters are composed
+//! ([`normal`]), so that two spellings of one letter name one mailbox; letters of different alphabets that look alike stay apart.
 
 use base64::Engine;
 use base64::alphabet::IMAP_MUTF7;
@@ -15,7 +15,7 @@ pub fn is_inbox(level: &str) -> bool {
     level.eq_ignore_ascii_case("INBOX")
 }
 
-/// The one text that all are taken for that look like it: composed letters (RFC 9051 §5.1, RFC 5198 §3), and INBOX in capitals.
+/// The one spelling of a name: composed letters (RFC 9051 §5.1, RFC 5198 §3), and INBOX in capitals.
 pub fn normal(text: &str) -> String {
     let name: String = if is_nfc_quick(text.chars()) == IsNormalized::Yes { text.to_owned() } else { text.nfc().collect() };
     match name.split_once('/') {

@@ -42,9 +42,9 @@ impl Smtp {
         let wire = Wire::connect(&target.host, port).await?;
         let recipient = format!("RCPT TO:<{}>\r\n", target.to);
         let mut smtp = Smtp { wire, pipelining: false, recipient, greeting: String::new() };
-        smtp.greeting = smtp.expect("220").await?;
+        smtp.greeting = smtp.reply("220").await?;
         smtp.wire.send(HELLO).await?;
-        let offers = smtp.expect("250").await?;
+        let offers = smtp.reply("250").await?;
         smtp.pipelining = offers.lines().any(|line| line.get(4..).is_some_and(|word| word.eq_ignore_ascii_case("PIPELINING")));
         Ok(smtp)
     }
@@ -52,32 +52,33 @@ impl Smtp {
     /// A whole transaction; takes what [`data`] made.
     pub(super) async fn deliver(&mut self, data: &[u8]) -> anyhow::Result<Delivered> {
         let begun = Instant::now();
-        let commands = [(MAIL_FROM, "250"), (self.recipient.as_str(), "250"), ("DATA\r\n", "354")];
+        let recipient = self.recipient.clone();
+        let commands = [(MAIL_FROM, "250"), (recipient.as_str(), "250"), ("DATA\r\n", "354")];
         if self.pipelining {
             self.wire.send(commands.map(|(command, _)| command).concat().as_bytes()).await?;
-            for (_, want) in commands.map(|(command, want)| (command.len(), want)) {
-                self.expect(want).await?;
+            for (_, want) in commands {
+                self.reply(want).await?;
             }
         } else {
-            for (command, want) in commands.map(|(command, want)| (command.to_owned(), want)) {
+            for (command, want) in commands {
                 self.wire.send(command.as_bytes()).await?;
-                self.expect(want).await?;
+                self.reply(want).await?;
             }
         }
         self.wire.send(data).await?;
         let sent = Instant::now();
-        self.expect("250").await?;
+        self.reply("250").await?;
         Ok(Delivered { begun, sent, taken: Instant::now() })
     }
 
     /// Takes leave.
     pub(super) async fn quit(mut self) -> anyhow::Result<()> {
         self.wire.send(b"QUIT\r\n").await?;
-        self.expect("221").await.map(|_| ())
+        self.reply("221").await.map(|_| ())
     }
 
     /// Reads a reply, which must have this code; gives its lines.
-    async fn expect(&mut self, code: &str) -> anyhow::Result<String> {
+    async fn reply(&mut self, code: &str) -> anyhow::Result<String> {
         let mut reply = String::new();
         loop {
             let line = self.wire.line().await?;

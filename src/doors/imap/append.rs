@@ -41,9 +41,7 @@ impl Appending {
         if let Ok(intake) = self.intake {
             intake.discard().await;
         }
-        for letter in self.waiting {
-            store.discard(letter.message.body).await;
-        }
+        discard_all(store, self.waiting).await;
     }
 }
 
@@ -78,9 +76,7 @@ impl ImapDoor {
         };
         let store = &self.services.store;
         if let Some(refusal) = refusal {
-            for letter in waiting {
-                store.discard(letter.message.body).await;
-            }
+            discard_all(store, waiting).await;
             return Err(refusal);
         }
         let intake = Ok(Intake::new(store, Bytes::new(), now));
@@ -98,9 +94,7 @@ impl ImapDoor {
         match message {
             Ok(message) => letters.push(Letter { message, flags, received }),
             Err(error) => {
-                for letter in letters {
-                    store.discard(letter.message.body).await;
-                }
+                discard_all(store, letters).await;
                 return Err(refused(error));
             }
         }
@@ -112,6 +106,12 @@ impl ImapDoor {
             }
             _ => Err(unavailable("filing had another outcome")),
         }
+    }
+}
+
+async fn discard_all(store: &Store, letters: Vec<Letter>) {
+    for letter in letters {
+        store.discard(letter.message.body).await;
     }
 }
 

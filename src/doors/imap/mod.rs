@@ -19,7 +19,7 @@ use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
 use crate::store::{self, Change, MailboxId, Outcome, Place};
 use crate::trust::Trust;
 use append::Appending;
-use refusals::{not_admitted, refused, unavailable};
+use refusals::{not_admitted, not_selected, not_signed_in, refused, unavailable};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Door<Server> for ImapDoor {
     }
 
     async fn stream(&mut self, query: Query, out: &mut Outbox) -> io::Result<Answer> {
-        let holder = self.holder_of_open().map_err(|refusal| io::Error::other(refusal.text))?;
+        let holder = self.selected().map(|place| place.0).map_err(|refusal| io::Error::other(refusal.text))?;
         stream::write(&self.services.store, holder, query, out).await
     }
 
@@ -157,7 +157,7 @@ impl ImapDoor {
                 }
             }
             Question::Search { program, numbering, recent_from, order } => {
-                let holder = self.holder_of_open()?;
+                let holder = self.selected()?.0;
                 let reader = stream::Reader { store: &self.services.store, holder };
                 let search = stream::Search { reader, program, numbering, recent_from, now: super::now() };
                 search.run(order).await.map_err(|error| unavailable(&error))
@@ -187,12 +187,11 @@ impl ImapDoor {
     }
 
     fn actor(&self) -> Result<&Trust, Refusal> {
-        self.account.as_ref().ok_or_else(|| Refusal { code: Some(RefusalCode::NoPerm), text: "Sign in first".into() })
+        self.account.as_ref().ok_or_else(not_signed_in)
     }
 
     fn holder(&self) -> Result<store::HolderId, Refusal> {
-        let account = self.actor()?.account();
-        account.ok_or_else(|| Refusal { code: Some(RefusalCode::NoPerm), text: "Sign in first".into() })
+        self.actor()?.account().ok_or_else(not_signed_in)
     }
 
     /// The mailbox of this name and its name as stored.
@@ -209,15 +208,13 @@ impl ImapDoor {
         Answer::Done(self.newest())
     }
 
-    /// Whose mailbox is selected.
-    fn holder_of_open(&self) -> Result<store::HolderId, Refusal> {
-        let open = self.open.as_ref().ok_or_else(|| Refusal { code: None, text: "No mailbox is selected".into() })?;
-        Ok(open.place.0)
+    /// Which mailbox is selected.
+    fn selected(&self) -> Result<Place, Refusal> {
+        self.open.as_ref().map(|open| open.place).ok_or_else(not_selected)
     }
 
     async fn admit(&self, wish: Wish) -> Result<Outcome, Refusal> {
-        let open = self.open.as_ref().ok_or_else(|| Refusal { code: None, text: "No mailbox is selected".into() })?;
-        admit(&self.services.store, self.actor()?, open.place, wish, super::now()).await.map_err(not_admitted)
+        admit(&self.services.store, self.actor()?, self.selected()?, wish, super::now()).await.map_err(not_admitted)
     }
 
     async fn change_tree(&mut self, change: Change) -> Answered {
@@ -246,8 +243,7 @@ impl ImapDoor {
     }
 
     async fn vanished(&self, since: ModSeq) -> Answered {
-        let open = self.open.as_ref().ok_or_else(|| Refusal { code: None, text: "No mailbox is selected".into() })?;
-        self.services.store.vanished(open.place, since).await.map(Answer::Vanished).map_err(refused)
+        self.services.store.vanished(self.selected()?, since).await.map(Answer::Vanished).map_err(refused)
     }
 
     async fn create(&mut self, mailbox: String, special_use: Option<String>) -> Answered {

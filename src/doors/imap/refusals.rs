@@ -39,6 +39,16 @@ pub(super) fn unavailable(reason: impl std::fmt::Display) -> Refusal {
     Refusal { code: Some(RefusalCode::Unavailable), text: "The server cannot do this now; try again later".into() }
 }
 
+/// Only a fault of the session's own comes here: it asks in order.
+pub(super) fn not_selected() -> Refusal {
+    Refusal { code: None, text: "No mailbox is selected".into() }
+}
+
+/// Of who has not signed in.
+pub(super) fn not_signed_in() -> Refusal {
+    Refusal { code: Some(RefusalCode::NoPerm), text: "Sign in first".into() }
+}
+
 /// RFC 3501 §6.3.11 and §6.4.7: a target that could be made is said to be so.
 pub(super) fn try_create(refusal: Refusal) -> Refusal {
     match refusal.code {

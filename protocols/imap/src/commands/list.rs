@@ -249,6 +249,16 @@ mod tests {
     }
 
     #[test]
+    fn names_have_an_end() {
+        let mailbox =
+            |number: u32| Mailbox { name: format!("{number}/a/b/c/d/e"), special_use: None, subscribed: false, number: Some(number) };
+        let listing = Listing { patterns: vec!["*".into()], ..Listing::default() };
+        let lines = |count: u32| listing.lines(&(0..count).map(mailbox).collect::<Vec<_>>()).len();
+        assert_eq!(lines(1_000), 6_000);
+        assert!((LISTED_NAMES_MAX + 1..LISTED_NAMES_MAX + 10).contains(&lines(5_000)), "enough to see that there are too many");
+    }
+
+    #[test]
     fn what_is_no_list() {
         for arguments in [
             "",
@@ -269,5 +279,8 @@ mod tests {
         ] {
             assert!(listed(arguments).is_err(), "{arguments}");
         }
+        let wild = |count: usize| listed(&format!("\"\" {}", "a*".repeat(count)));
+        assert!(wild(WILDCARDS_MAX).is_ok());
+        assert_eq!(wild(WILDCARDS_MAX + 1), Err(Response::TOO_MANY_WILDCARDS));
     }
 }

@@ -286,6 +286,9 @@ mod tests {
             assert!(want.strip_suffix('*').map_or(got == want, |start| got.starts_with(start)), "{items}: {got}");
         }
         assert_eq!(asked(&format!("({})", vec!["UID"; ITEMS_MAX + 1].join(" "))), Err("Too many items".to_owned()));
+        let passes = |count: usize| (0..count).map(|origin| format!("BINARY.PEEK[1]<{origin}.1>")).collect::<Vec<_>>().join(" ");
+        assert!(asked(&format!("({})", passes(COSTLY_ITEMS_MAX))).is_ok());
+        assert!(asked(&format!("({})", passes(COSTLY_ITEMS_MAX + 1))).unwrap_err().starts_with("Too many BINARY"));
     }
 
     #[test]

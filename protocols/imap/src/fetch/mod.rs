@@ -33,7 +33,7 @@ use stoa_record::RecordError;
 /// Items of one FETCH: programs ask for a dozen, and each may be the whole message.
 pub const ITEMS_MAX: usize = 200;
 
-/// Octets of headers that are read of one message to pick fields; of a longer one the fields up to here are seen.
+/// Octets of headers that are read of one message to pick fields, or to search; of a longer one the fields up to here are seen.
 pub const HEADERS_READ_BYTES_MAX: u64 = 256 * 1024;
 
 /// What to write of each message.

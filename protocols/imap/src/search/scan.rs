@@ -77,8 +77,7 @@ impl<'a> TextScan<'a> {
 
     /// The next octets of the message to be fed, in order and to their end unless [`Self::is_decided`]; none when
     /// nothing more is wanted.
-    #[allow(clippy::should_implement_trait, reason = "what is given must be fed before more is asked for")]
-    pub fn next(&mut self) -> Option<Range<u64>> {
+    pub fn next_range(&mut self) -> Option<Range<u64>> {
         self.close();
         if self.is_decided() {
             return None;

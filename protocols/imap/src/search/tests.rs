@@ -4,7 +4,7 @@ use super::grammar::{self, Fault};
 use super::*;
 use crate::fold::fold;
 use crate::grammar::Cursor;
-use crate::limits::{SCANNED_TEXTS_MAX, SEARCH_DEPTH_MAX};
+use crate::limits::{SCANNED_TEXTS_MAX, SEARCH_DEPTH_MAX, SEARCHED_FIELDS_MAX};
 use crate::parts::{self, Parts};
 use crate::sequence::{End, SequenceSet};
 use proptest::prelude::*;
@@ -279,7 +279,10 @@ fn faults() {
         ("EMAILID a.b", Some(Fault::Syntax)),
         ("THREADID \"x\"", Some(Fault::Syntax)),
     ];
-    let long: [(String, Option<Fault>); 9] = [
+    let fields = |count: usize| vec!["FROM x"; count].join(" ");
+    let long: [(String, Option<Fault>); 11] = [
+        (fields(SEARCHED_FIELDS_MAX), None),
+        (fields(SEARCHED_FIELDS_MAX + 1), Some(Fault::TooMany)),
         (texts(SCANNED_TEXTS_MAX), None),
         (texts(SCANNED_TEXTS_MAX + 1), Some(Fault::TooMany)),
         (nested("(", "ALL", ")", SEARCH_DEPTH_MAX - 1), None),
@@ -307,7 +310,7 @@ fn scan(program: &Program, message: &[u8], piece: usize) -> (bool, usize) {
     let scanned = scanner.finish();
     let parts = Parts::from_bytes(&parts::to_bytes(&scanned.part)).unwrap();
     let (mut scan, mut read) = (TextScan::new(program, &parts, Header::new(&scanned.header)), 0);
-    while let Some(range) = scan.next() {
+    while let Some(range) = scan.next_range() {
         for piece in message[range.start as usize..range.end as usize].chunks(piece) {
             if !scan.is_decided() {
                 scan.feed(piece);

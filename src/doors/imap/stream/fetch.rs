@@ -2,7 +2,7 @@
 //!
 //! What the mailbox's entry tells costs no look-up, and no body is opened unless octets of it are wanted.
 
-use super::{Reader, failed, take_page};
+use super::{PAGE_ENTRIES, Reader, failed, take_page};
 use crate::delivery::summarize;
 use crate::net::{OUTBOX_BYTES_MAX, Outbox};
 use crate::store::{BodyReader, Message, StoreError};
@@ -134,9 +134,6 @@ impl Fetch<'_> {
     }
 }
 
-/// Entries that are written before others get their turn.
-const PAGE_ENTRIES: usize = 1_024;
-
 async fn send(output: &mut Output, out: &mut Outbox) -> io::Result<()> {
     for piece in output.pieces() {
         let Piece::Bytes(bytes) = piece else { return Err(io::Error::other("a body was promised and is not there")) };
@@ -181,13 +178,17 @@ fn is_damaged(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<RecordError>())
 }
 
+fn truncated() -> io::Error {
+    io::Error::other("a message is shorter than its summary says")
+}
+
 /// Octets of a message to the client, whose number it was told before.
 async fn copy(body: &BodyReader, range: Range<u64>, out: &mut Outbox) -> io::Result<()> {
     let mut at = range.start;
     while at < range.end {
         let chunk = body.read(at..range.end).await.map_err(failed)?;
         if chunk.is_empty() {
-            return Err(io::Error::other("a message is shorter than its summary says"));
+            return Err(truncated());
         }
         at += chunk.len() as u64;
         match chunk.contains(&0) {
@@ -222,7 +223,7 @@ impl<'a> Decoded<'a> {
         }
         let chunk = self.body.read(self.rest.clone()).await.map_err(failed)?;
         if chunk.is_empty() {
-            return Err(io::Error::other("a message is shorter than its summary says"));
+            return Err(truncated());
         }
         self.rest.start += chunk.len() as u64;
         let decoded = pass.feed(&chunk);

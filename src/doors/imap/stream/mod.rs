@@ -18,6 +18,8 @@ use stoa_mailbox::Entry;
 
 /// Messages looked up at once: their summaries are a few kilobytes each.
 const PAGE_MESSAGES: usize = 64;
+/// Entries of which no message is looked up, before others get their turn.
+const PAGE_ENTRIES: usize = 1_024;
 /// Octets of messages looked up at once, if they are several: a summary may have twice as many as its message.
 const PAGE_BYTES: u64 = 4 << 20;
 /// No summary is larger, whatever the message.
@@ -85,4 +87,22 @@ impl Reader<'_> {
 /// A response that cannot be finished ends the connection: half of it may be with the client.
 fn failed(error: StoreError) -> io::Error {
     io::Error::other(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_costs_little_and_is_never_empty() {
+        let pages = |sizes: Vec<u32>| {
+            let (mut pages, mut sizes) = (Vec::new(), sizes.into_iter().peekable());
+            while sizes.peek().is_some() {
+                pages.push(take_page(&mut sizes, |size| *size).len());
+            }
+            pages
+        };
+        assert_eq!(pages(vec![4_000; PAGE_MESSAGES + 1]), [PAGE_MESSAGES, 1]);
+        assert_eq!(pages(vec![u32::MAX, 1, 3 << 20, u32::MAX]), [1, 2, 1]);
+    }
 }

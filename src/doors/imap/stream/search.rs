@@ -1,21 +1,16 @@
 //! SEARCH: by the entry, else by the header, else by the text that streams past. SORT and THREAD look at the headers of what is
 //! found once more.
 
-use super::{Reader, failed, take_page};
+use super::{PAGE_ENTRIES, Reader, failed, take_page};
 use crate::store::Message;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
+use stoa_imap::fetch::HEADERS_READ_BYTES_MAX;
 use stoa_imap::search::{EntryFacts, Header, Hit, Order, Program, TextScan, Verdict};
 use stoa_imap::{Answer, Summary};
 use stoa_mailbox::{Entry, Numbering, Uid};
-
-/// Octets of a header that a search reads where the summary does not hold it.
-const HEADER_READ_BYTES_MAX: u64 = 256 << 10;
-
-/// Entries that a search looks at before others get their turn.
-const PAGE_ENTRIES: usize = 1_024;
 
 /// What is looked for, and for whom.
 pub(crate) struct Search<'a> {
@@ -108,7 +103,7 @@ impl Search<'_> {
             return Ok(Some(Cow::Borrowed(header)));
         }
         let Some(body) = self.reader.body(message).await? else { return Ok(None) };
-        let length = summary.header_length().map_err(io::Error::other)?.min(HEADER_READ_BYTES_MAX);
+        let length = summary.header_length().map_err(io::Error::other)?.min(HEADERS_READ_BYTES_MAX);
         body.read_all(0..length).await.map(|header| Some(Cow::Owned(header))).map_err(failed)
     }
 
@@ -128,7 +123,7 @@ impl Search<'_> {
         let parts = summary.parts().map_err(io::Error::other)?;
         let mut scan = TextScan::new(&self.program, &parts, header);
         let mut chunk = Chunk::default();
-        while let Some(range) = scan.next() {
+        while let Some(range) = scan.next_range() {
             let mut at = range.start;
             while at < range.end && !scan.is_decided() {
                 if chunk.piece(at..range.end).is_empty() {
@@ -137,6 +132,7 @@ impl Search<'_> {
                     tokio::task::yield_now().await;
                 }
                 let piece = chunk.piece(at..range.end);
+                // What is not there holds no text; FETCH, which has promised its octets, must break off.
                 if piece.is_empty() {
                     break;
                 }
