@@ -12,6 +12,7 @@
 //! a mailbox. A server without a courier keeps what it accepted until one runs. Known gaps: no delivery to other hosts
 //! and no reports yet.
 
+pub mod carrier;
 mod outside;
 
 pub use outside::Outside;

@@ -5,6 +5,7 @@ use super::bodies::{BodyRef, StagedBody};
 use super::holders::SpecialUse;
 use super::keys::{self, Table};
 use super::mailbox_log::Place;
+use super::notes::NoteChange;
 use super::outbound::Queued;
 use super::{HolderId, MailboxId, NameProblem};
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub enum Change {
     Expunge { place: Place, uids: Option<UidSet> },
     /// A session was shown the messages below `uid_next` as `\Recent`.
     ClaimRecent { place: Place },
+    /// What rooms above remember: all of it, or nothing if one note is not what was expected.
+    Notes(Vec<NoteChange>),
     /// Drops what nothing refers to any more: at most so many messages.
     Reclaim { limit: usize },
 }
@@ -183,6 +186,9 @@ pub enum Refusal {
     /// Nothing referred to the body any more, or it took so long to come that its beginning was swept.
     #[error("the message is not stored any more")]
     NoBody,
+    /// Somebody else wrote it since it was read.
+    #[error("the note was changed meanwhile")]
+    NoteChanged,
     /// RFC 9051 allows 32-bit UIDs.
     #[error("the mailbox has used all its UIDs")]
     UidsExhausted,
@@ -220,6 +226,7 @@ impl Change {
             Self::DeliverAll(deliveries) => deliveries.iter().for_each(|delivery| delivery.add_reads(&mut reads)),
             Self::Copy { holder, from, to, .. } => reads.mailboxes.extend([(*holder, *from), (*holder, *to)]),
             Self::Store { place, .. } | Self::Expunge { place, .. } | Self::ClaimRecent { place } => reads.mailboxes.push(*place),
+            Self::Notes(notes) => reads.rows.extend(notes.iter().map(|note| (Table::Notes, note.row_key()))),
             Self::Reclaim { limit } => reads.garbage = *limit,
         }
         reads
@@ -232,7 +239,11 @@ impl Change {
 
     /// May its batch be acknowledged before it is synced? Losing it would harm nobody.
     pub(super) fn needs_sync(&self) -> bool {
-        !matches!(self, Self::ClaimRecent { .. } | Self::Reclaim { .. })
+        match self {
+            Self::ClaimRecent { .. } | Self::Reclaim { .. } => false,
+            Self::Notes(notes) => notes.iter().any(NoteChange::needs_sync),
+            _ => true,
+        }
     }
 
     /// About how much it adds to a batch.
@@ -240,6 +251,7 @@ impl Change {
         match self {
             Self::Deliver(delivery) => delivery.size(),
             Self::DeliverAll(deliveries) => deliveries.iter().map(Delivery::size).sum(),
+            Self::Notes(notes) => notes.iter().map(|note| note.key.len() + note.value.as_ref().map_or(0, Bytes::len)).sum(),
             _ => 1_024,
         }
     }

@@ -57,6 +57,8 @@ pub enum Table {
     Garbage,
     /// `queue id` -> message for other hosts.
     Queue,
+    /// `kind, key` -> what a room above remembers.
+    Notes,
 }
 
 impl Table {
@@ -80,6 +82,7 @@ impl Table {
         Self::Staging,
         Self::Garbage,
         Self::Queue,
+        Self::Notes,
     ];
 
     /// The name under which the engine keeps it.
@@ -103,6 +106,7 @@ impl Table {
             Self::Staging => "staging",
             Self::Garbage => "garbage",
             Self::Queue => "queue",
+            Self::Notes => "notes",
         }
     }
 }
@@ -138,6 +142,11 @@ impl Key {
         self.0.extend_from_slice(bytes);
         self
     }
+}
+
+/// `Notes`.
+pub fn note(kind: u8, key: &[u8]) -> Vec<u8> {
+    Key::default().raw(&[kind]).raw(key).0
 }
 
 /// `Accounts`, `Holders`, and the first part of all that a holder has.

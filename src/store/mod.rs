@@ -14,6 +14,7 @@ mod holders;
 mod keys;
 mod mailbox_log;
 mod messages;
+mod notes;
 mod outbound;
 mod plan;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use holders::{Holder, Leaf, SEPARATOR, SpecialUse};
 pub use keys::Table;
 pub use mailbox_log::Place;
 pub use messages::Message;
+pub use notes::{NoteChange, NoteKind};
 pub use outbound::{Queued, QueuedRecipient};
 
 use bytes::Bytes;

@@ -9,6 +9,7 @@ use super::engine::Batch;
 use super::holders::Holder;
 use super::keys::{self, StagingId, Table};
 use super::mailbox_log::{Mailbox, Place};
+use super::notes::NoteChange;
 use super::{Account, Credential, HolderId, MailboxId, NameProblem, accounts, messages::Message};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -96,6 +97,7 @@ pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Re
             mailbox.commit(*place, &[], batch);
             Ok(Outcome::Done)
         }
+        Change::Notes(notes) => write_notes(work, notes, batch),
         Change::Reclaim { limit } => Ok(reclaim(work, *limit, batch)),
     }
 }
@@ -208,6 +210,23 @@ fn delete_mailbox(work: &mut Working, place: Place, name: &str, batch: &mut Batc
     work.deleted.push(place);
     batch.put(Table::Holders, keys::holder(place.0), tree.to_bytes());
     work.holders.insert(place.0, tree);
+    Ok(Outcome::Done)
+}
+
+fn write_notes(work: &mut Working, notes: &[NoteChange], batch: &mut Batch) -> Result<Outcome, Refusal> {
+    let as_expected = |note: &NoteChange| match &note.expect {
+        Some(expected) => work.row(Table::Notes, &note.row_key()) == expected.as_ref(),
+        None => true,
+    };
+    if !notes.iter().all(as_expected) {
+        return Err(Refusal::NoteChanged);
+    }
+    for note in notes {
+        match &note.value {
+            Some(value) => work.put(batch, Table::Notes, note.row_key(), value.to_vec()),
+            None => work.remove(batch, Table::Notes, note.row_key()),
+        }
+    }
     Ok(Outcome::Done)
 }
 

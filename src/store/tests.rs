@@ -551,3 +551,22 @@ async fn on_disk_the_same_messages_are_there_after_reopening() {
     };
     assert_eq!(bodies(&store, inbox).await, before);
 }
+
+#[tokio::test]
+async fn notes_are_written_together_or_not_at_all() {
+    let engine = Memory::new();
+    let store = Store::open(Arc::new(engine.clone())).await.unwrap();
+    let put = |key: &str, value: &str| NoteChange::put(NoteKind::Budget, key, Bytes::copy_from_slice(value.as_bytes()));
+    let write = |notes| store.commit(Change::Notes(notes));
+    write(vec![put("a", "1").if_still(None), put("ab", "2"), put("b", "3")]).await.unwrap();
+    let refused = write(vec![put("c", "4"), put("a", "5").if_still(None)]).await;
+    assert!(matches!(refused, Err(StoreError::Refused(Refusal::NoteChanged))));
+    write(vec![put("a", "6").if_still(Some("1".into())), NoteChange::remove(NoteKind::Budget, "b")]).await.unwrap();
+    let all = store.notes(NoteKind::Budget, b"").await.unwrap();
+    assert_eq!(all, [("a".into(), "6".into()), ("ab".into(), "2".into())]);
+    assert_eq!(store.notes(NoteKind::Budget, b"ab").await.unwrap().len(), 1);
+    assert_eq!(store.note(NoteKind::Findings, b"a").await.unwrap(), None);
+    let before = engine.synced_commits();
+    write(vec![NoteChange::put(NoteKind::Reputation, "a", "1")]).await.unwrap();
+    assert_eq!(engine.synced_commits(), before, "what may be lost costs no sync");
+}
