@@ -35,6 +35,7 @@ async fn listen_for_web(server: &mut Server, config: &Config) -> anyhow::Result<
         redirect: None,
         hsts: true,
         challenges: Some(config.tls.challenge_directory.clone()),
+        mta_sts: Some(config.mta_sts_policy()),
         demo: None,
     };
     server.listen_for_web(Service::Https, secure.clone(), config).await?;

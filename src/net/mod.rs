@@ -2,13 +2,14 @@
 //!
 //! [`listen`] accepts connections within limits, [`Connection`] is one of them with or without TLS, and
 //! [`drive`] is the one loop that turns any [`stoa_session::Session`] into a conversation on it. [`Tls`] holds
-//! a certificate that may change while the server runs; [`certificate`] makes one for a demo. Reads bytes from
+//! a certificate that may change while the server runs; [`certificate`] makes one for a demo, [`Leaf`] says what is in one. Reads bytes from
 //! strangers, and understands none of them: knows no protocol, no account and no store.
 
 pub mod certificate;
 mod connection;
 mod deflate;
 mod driver;
+mod leaf;
 mod listen;
 #[cfg(test)]
 mod tests;
@@ -16,5 +17,6 @@ mod tls;
 
 pub use connection::{Connection, Stream};
 pub use driver::{Door, Ended, OUTBOX_BYTES_MAX, Outbox, Patience, drive};
+pub use leaf::Leaf;
 pub use listen::{ConnectionLimits, Crowd, Listening, Place, listen};
 pub use tls::{Purpose, Tls};

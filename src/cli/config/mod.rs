@@ -4,12 +4,14 @@
 //! or all that is wrong with the file at once, each problem with its key, its value and what is allowed. Every
 //! key stands in `conf/default.toml`, which is the reference for people too.
 
+mod mta_sts;
 mod problems;
 #[cfg(test)]
 mod tests;
 
 use crate::store::engine::rocksdb::RocksConfig;
 use anyhow::Context;
+pub use mta_sts::MtaSts;
 pub use problems::{Problem, Problems};
 use serde::Deserialize;
 use std::io::ErrorKind;
@@ -37,6 +39,8 @@ pub struct Config {
     pub listen: Listen,
     /// Certificate files.
     pub tls: TlsFiles,
+    /// What other servers keep to.
+    pub mta_sts: MtaSts,
     /// How much is taken.
     pub limits: Limits,
     /// How long is waited.

@@ -4,6 +4,8 @@
 //! the values themselves (addresses and words), and their meaning (names and ranges).
 
 use super::Config;
+use super::mta_sts::MODES;
+use crate::doors::http::mta_sts::MAX_AGE_SECONDS_MAX;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -11,7 +13,8 @@ use stoa_smtp::Address;
 use toml::{Table, Value};
 
 /// Keys that take one of a few words.
-const WORDS: [(&str, &[&str]); 2] = [("log.format", &["text", "json"]), ("log.level", &["error", "warn", "info", "debug", "trace"])];
+const WORDS: [(&str, &[&str]); 3] =
+    [("mta_sts.mode", &MODES), ("log.format", &["text", "json"]), ("log.level", &["error", "warn", "info", "debug", "trace"])];
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +124,8 @@ impl Problems {
         self.within("limits.connections_max", number(limits.connections_max), 10..=1_000_000);
         self.within("limits.connections_per_address_max", number(limits.connections_per_address_max), 1..=1_000_000);
         self.within("limits.argon2_at_once_max", number(limits.argon2_at_once_max), 1..=64);
+        // Shorter, and an attacker who waits a day has the policy forgotten.
+        self.within("mta_sts.max_age_seconds", config.mta_sts.max_age_seconds, 86_400..=MAX_AGE_SECONDS_MAX);
         self.within("timeouts.shutdown_seconds", config.timeouts.shutdown_seconds, 0..=600);
         self.within("store.cache_bytes", number(store.cache_bytes), MB..=64 << 30);
         self.within("store.write_buffer_bytes", number(store.write_buffer_bytes), MB..=1 << 30);

@@ -75,6 +75,8 @@ fn what_is_wrong_names_key_value_and_what_is_allowed() {
         ("log.level = 'loud'", &["log.level = \"loud\": this must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\""]),
         ("log.format = 'xml'", &["log.format = \"xml\": this must be \"text\" or \"json\""]),
         ("log.format = true", &["log.format = true", "a text in quotes"]),
+        ("mta_sts.mode = 'strict'", &["mta_sts.mode = \"strict\": this must be \"testing\", \"enforce\" or \"none\""]),
+        ("mta_sts.max_age_seconds = 60", &["mta_sts.max_age_seconds = 60", "from 86400 to 31557600"]),
         ("store.open_files_max = 3", &["store.open_files_max = 3", "from 64"]),
         ("store.open_files_max = 3000000000", &["store.open_files_max"]),
         ("timeouts.shutdown_seconds = 1000", &["timeouts.shutdown_seconds = 1000", "from 0 to 600"]),

@@ -189,6 +189,7 @@ async fn start(config: &Config, home: &Home, store: Store, owner: HolderId) -> a
         redirect: None,
         hsts: false,
         challenges: None,
+        mta_sts: None,
         demo: Some(Arc::new(Demo::new(store.clone(), owner, PEOPLE[0].to_owned(), smtp))),
     };
     server.listen_for_web(Service::Http, site.clone(), config).await?;

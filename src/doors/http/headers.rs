@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use stoa_webapp::autoconfig;
 
 /// A year, as RFC 6797 §6.1.1 shows. Subdomains are not ours to speak for.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -48,7 +49,7 @@ pub(super) async fn redirect(State(site): State<Arc<Site>>, request: Request, ne
     }
 }
 
-/// `autoconfig.` in front of a mail domain seldom has a certificate, and a challenge comes before there is one.
+/// `autoconfig.` in front of a mail domain need not have a certificate, and a challenge comes before there is one.
 fn is_plain(path: &str) -> bool {
-    path.starts_with("/.well-known/") || path == "/mail/config-v1.1.xml"
+    path.starts_with("/.well-known/acme-challenge/") || path == autoconfig::PATH || path == "/mail/config-v1.1.xml"
 }

@@ -4,12 +4,15 @@
 //! parses them, within the limits below. Nothing here changes anything on GET (but see `demo` for POST), sets a
 //! cookie or tells one reader of another.
 //!
-//! Standards: RFC 9110 (HTTP), RFC 6797 (HSTS), RFC 8555 §8.3 (challenges of certificate authorities).
+//! Standards: RFC 9110 (HTTP), RFC 6797 (HSTS), RFC 8555 §8.3 (challenges of certificate authorities),
+//! RFC 8461 (MTA-STS).
 
 mod challenge;
 mod demo;
 mod headers;
+mod host;
 mod letters;
+pub mod mta_sts;
 mod outsider;
 mod pages;
 #[cfg(test)]
@@ -69,6 +72,8 @@ pub struct Site {
     pub hsts: bool,
     /// Holds `.well-known/acme-challenge`.
     pub challenges: Option<PathBuf>,
+    /// What other servers keep to when they bring mail for the domains.
+    pub mta_sts: Option<mta_sts::Policy>,
     /// The demo's own page.
     pub demo: Option<Arc<Demo>>,
 }
@@ -92,6 +97,7 @@ pub fn router(site: Site) -> Router {
         .route(autoconfig::PATH, get(pages::autoconfig))
         // Where programs look on the host `autoconfig.` in front of the domain.
         .route("/mail/config-v1.1.xml", get(pages::autoconfig))
+        .route(mta_sts::PATH, get(mta_sts::show))
         .route("/.well-known/acme-challenge/{token}", get(challenge::answer));
     if let Some(demo) = &site.demo {
         routes = routes.route("/demo", get(demo::show).post(demo::send).with_state(Arc::clone(demo)));

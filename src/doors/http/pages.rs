@@ -1,9 +1,9 @@
 //! The pages that anyone may see, and those that say what went wrong.
 
-use super::Site;
+use super::{Site, host};
 use axum::extract::{Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -35,11 +35,11 @@ pub(super) struct AutoconfigQuery {
 pub(super) async fn autoconfig(
     State(site): State<Arc<Site>>,
     query: Result<Query<AutoconfigQuery>, axum::extract::rejection::QueryRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> impl IntoResponse {
     let address = query.ok().and_then(|Query(query)| query.emailaddress);
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let domain = asked_for(&site, address.as_deref(), host);
+    let domain = asked_for(&site, address.as_deref(), host::name(&uri, &headers).as_deref());
     let settings = MailSettings {
         display_name: format!("Stoa at {domain}"),
         domain: domain.to_owned(),
@@ -51,10 +51,9 @@ pub(super) async fn autoconfig(
 
 /// The domain of ours that the mail program asks about: by the address, else by the host it came to.
 fn asked_for<'a>(site: &'a Site, address: Option<&str>, host: Option<&str>) -> &'a str {
-    let of_address = address.and_then(|address| address.rsplit_once('@')).map(|(_, domain)| domain);
-    let of_host = host.map(|host| host.split(':').next().unwrap_or(host)).map(|host| host.strip_prefix("autoconfig.").unwrap_or(host));
-    let ours = |name: &str| site.domains.iter().find(|domain| domain.eq_ignore_ascii_case(name));
-    of_address.and_then(ours).or_else(|| of_host.and_then(ours)).map_or(site.primary_domain(), String::as_str)
+    let of_address = address.and_then(|address| address.rsplit_once('@')).and_then(|(_, domain)| host::domain(&site.domains, domain));
+    let of_host = || host::domain(&site.domains, host?).or_else(|| host::domain_below(&site.domains, "autoconfig", host?));
+    of_address.or_else(of_host).unwrap_or(site.primary_domain())
 }
 
 pub(super) async fn missing() -> Response {

@@ -18,6 +18,7 @@ fn site() -> Site {
         redirect: None,
         hsts: false,
         challenges: None,
+        mta_sts: Some(mta_sts::Policy { mode: mta_sts::Mode::Testing, max_age_seconds: 604_800, mx: "mail.example.org".into() }),
         demo: None,
     }
 }
@@ -107,6 +108,33 @@ async fn challenges_are_served_and_nothing_beside_them() {
     for path in ["%2e%2e%2f%2e%2e%2fsecret", "..", "other", "to-ken_1.print"] {
         assert_eq!(get(&site, &format!("/.well-known/acme-challenge/{path}")).await.status(), 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_policy_for_senders_is_on_its_own_host_alone() {
+    let cases = [
+        ("mta-sts.example.org", 200),
+        ("MTA-STS.Example.com:443", 200),
+        ("mta-sts.example.net", 404),
+        ("example.org", 404),
+        ("mail.example.org", 404),
+        ("evil.example", 404),
+    ];
+    for (host, status) in cases {
+        let response = ask(&site(), STRANGER, request(Method::GET, mta_sts::PATH, host).body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), status, "{host}");
+        if status == 200 {
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+            assert_eq!(text(response).await, site().mta_sts.unwrap().text());
+        }
+    }
+    let none = Site { mta_sts: None, ..site() };
+    let response = ask(&none, STRANGER, request(Method::GET, mta_sts::PATH, "mta-sts.example.org").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), 404);
+    // RFC 8461 §3.3: the policy is fetched over HTTPS alone, so plain HTTP leads there like every page.
+    let plain = Site { redirect: Some("https://mail.example.org".into()), ..site() };
+    let response = ask(&plain, STRANGER, request(Method::GET, mta_sts::PATH, "mta-sts.example.org").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
 }
 
 #[tokio::test]
