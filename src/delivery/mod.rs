@@ -122,7 +122,8 @@ impl Delivery {
             // Return-Path is for the last server (RFC 5321 §4.4), which is another one here.
             let prefix = message.prefix.slice(message.return_path_bytes..);
             let body = filing.body.reference();
-            filing.queue = Some((id, queued(envelope, &elsewhere, prefix, body, now)));
+            let leaving = queued(envelope, &elsewhere, prefix, body, now);
+            filing.queue = Some((id, Queued { signer: signer(trust, &message), account: trust.account(), ..leaving }));
         }
         let committed = self.store.commit(Change::Deliver(Box::new(filing))).await;
         if let Err(StoreError::Refused(_)) = &committed {
@@ -185,23 +186,27 @@ impl Delivery {
 
 /// A message for other hosts, as the queue keeps it.
 fn queued(envelope: &Envelope, recipients: &[&Recipient], prefix: Bytes, body: BodyRef, now: i64) -> Queued {
+    let recipients = recipients.iter().map(|recipient| queued_recipient(recipient, now)).collect();
     Queued {
-        reverse_path: envelope.reverse_path.to_string(),
-        prefix,
-        body,
         ret: ret_number(envelope.ret),
         envelope_id: envelope.envid.clone(),
-        accepted: now,
         smtputf8: envelope.smtputf8,
         content: body_number(envelope.body),
-        recipients: recipients.iter().map(|recipient| queued_recipient(recipient, now)).collect(),
+        ..Queued::of(envelope.reverse_path.to_string(), prefix, body, now, recipients)
     }
+}
+
+/// The domain whose key signs what this account wrote: that of its From, which the account owns, so that the signature
+/// speaks for whom the reader sees, as DMARC asks.
+fn signer(trust: &Trust, message: &Received) -> Option<String> {
+    trust.account()?;
+    Address::parse(message.from.first()?).map(|from| from.domain)
 }
 
 fn queued_recipient(recipient: &Recipient, now: i64) -> QueuedRecipient {
     let original = recipient.orcpt.as_ref().map(|OriginalRecipient { kind, address }| format!("{kind};{address}"));
     let notify = recipient.notify.as_ref().map_or(0, notify_bits);
-    QueuedRecipient { address: recipient.address.to_string(), notify, original, next_attempt: now, attempts: 0 }
+    QueuedRecipient { notify, original, ..QueuedRecipient::new(recipient.address.to_string(), now) }
 }
 
 /// As [`QueuedRecipient::notify`] keeps it.

@@ -39,7 +39,7 @@ pub async fn watch_over(store: Store, mut shutdown: watch::Receiver<bool>) {
             Err(error) => tracing::error!(%error, "the queue cannot be read"),
         }
         tokio::select! {
-            () = store.queue_grew() => {}
+            _ = store.queue_news() => {}
             _ = shutdown.wait_for(|down| *down) => return,
         }
     }
@@ -74,7 +74,7 @@ impl<R: Route> Courier<R> {
                 }
             };
             tokio::select! {
-                () = self.store.queue_grew(), if pause.is_none() => {}
+                _ = self.store.queue_news(), if pause.is_none() => {}
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
                 _ = shutdown.wait_for(|down| *down) => return,
             }

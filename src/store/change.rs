@@ -6,10 +6,13 @@ use super::holders::SpecialUse;
 use super::keys::{self, Table};
 use super::mailbox_log::Place;
 use super::notes::NoteChange;
-use super::outbound::Queued;
+use super::outbound::{Queued, Requeue};
 use super::{HolderId, MailboxId, NameProblem};
 use bytes::Bytes;
 use stoa_mailbox::{FlagChange, FlagNames, ModSeq, Uid, UidSet};
+
+/// About what a recipient adds to the row of a queued message.
+const RECIPIENT_BYTES: usize = 256;
 
 /// One atomic change of the store, prepared by whoever wants it. Times are seconds since 1970.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub enum Change {
     Expunge { place: Place, uids: Option<UidSet> },
     /// A session was shown the messages below `uid_next` as `\Recent`.
     ClaimRecent { place: Place },
+    /// What came of an attempt to hand over a queued message, or what a person wants of it.
+    Requeue(Box<Requeue>),
     /// What rooms above remember: all of it, or nothing if one note is not what was expected.
     Notes(Vec<NoteChange>),
     /// Drops what nothing refers to any more: at most so many messages.
@@ -83,7 +88,7 @@ impl Delivery {
     /// A message that goes nowhere yet.
     pub fn of(body: DeliveredBody, prefix: Bytes, summary: Bytes, trust: Bytes) -> Self {
         let (mailboxes, flags) = (Vec::new(), FlagNames::default());
-        Self { body, prefix, summary, trust, received: 0, now: 0, mailboxes, flags, queue: None, dequeue: None }
+        Self { body, prefix, summary, trust, received: 0, now: 0, mailboxes, flags, queue: None, dequeue: None, notes: Vec::new() }
     }
 
     fn add_reads(&self, reads: &mut ReadSet) {
@@ -97,6 +102,7 @@ impl Delivery {
         }
         let queue_ids = self.dequeue.into_iter().chain(self.queue.as_ref().map(|(id, _)| *id));
         reads.rows.extend(queue_ids.map(|id| (Table::Queue, keys::queued(id))));
+        reads.rows.extend(self.notes.iter().map(|note| (Table::Notes, note.row_key())));
     }
 
     fn size(&self) -> usize {
@@ -131,6 +137,8 @@ pub struct Delivery {
     pub queue: Option<(u64, Queued)>,
     /// This queued message is done with, since it was filed here.
     pub dequeue: Option<u64>,
+    /// What is remembered with it.
+    pub notes: Vec<NoteChange>,
 }
 
 /// What came of a change.
@@ -180,6 +188,9 @@ pub enum Refusal {
     /// The message was taken out of the queue meanwhile.
     #[error("the message is not in the queue any more")]
     NotQueued,
+    /// Somebody else recorded something of it since it was read.
+    #[error("the message in the queue was changed meanwhile")]
+    QueueChanged,
     /// Another message has this number in the queue.
     #[error("the number of the message is taken")]
     QueueNumberTaken,
@@ -226,6 +237,11 @@ impl Change {
             Self::DeliverAll(deliveries) => deliveries.iter().for_each(|delivery| delivery.add_reads(&mut reads)),
             Self::Copy { holder, from, to, .. } => reads.mailboxes.extend([(*holder, *from), (*holder, *to)]),
             Self::Store { place, .. } | Self::Expunge { place, .. } | Self::ClaimRecent { place } => reads.mailboxes.push(*place),
+            Self::Requeue(requeue) => {
+                reads.rows.push((Table::Queue, keys::queued(requeue.id)));
+                requeue.filings.iter().for_each(|filing| filing.add_reads(&mut reads));
+                reads.rows.extend(requeue.notes.iter().map(|note| (Table::Notes, note.row_key())));
+            }
             Self::Notes(notes) => reads.rows.extend(notes.iter().map(|note| (Table::Notes, note.row_key()))),
             Self::Reclaim { limit } => reads.garbage = *limit,
         }
@@ -251,6 +267,10 @@ impl Change {
         match self {
             Self::Deliver(delivery) => delivery.size(),
             Self::DeliverAll(deliveries) => deliveries.iter().map(Delivery::size).sum(),
+            Self::Requeue(requeue) => {
+                let row: usize = requeue.becomes.iter().flat_map(|queued| &queued.recipients).map(|_| RECIPIENT_BYTES).sum();
+                row + requeue.filings.iter().map(Delivery::size).sum::<usize>() + 1_024
+            }
             Self::Notes(notes) => notes.iter().map(|note| note.key.len() + note.value.as_ref().map_or(0, Bytes::len)).sum(),
             _ => 1_024,
         }

@@ -6,14 +6,15 @@
 //! row is loaded anew and the batch planned again. After an uncertain commit nothing is planned any more:
 //! the store must be opened again, which the daemon does by ending.
 
-use super::bodies::Blob;
+use super::bodies::{Blob, BodyRef};
 use super::change::{Change, Outcome};
 use super::engine::{Batch, Committed, Engine, Sync};
 use super::holders::Holder;
 use super::keys::{self, Table};
 use super::mailbox_log::{Mailbox, Place};
 use super::messages::Message;
-use super::plan::{Garbage, Working, plan};
+use super::outbound::News;
+use super::plan::{Garbage, QUEUE_HOLDER, Working, plan};
 use super::{HolderId, Result, StoreError};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use stoa_mailbox::View;
 use stoa_record::Writer;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Changes of one batch: enough for every connection that waits, little enough to answer soon.
 const CHANGES_PER_BATCH_MAX: usize = 512;
@@ -43,7 +44,7 @@ pub(super) struct Committer {
     requests: mpsc::Receiver<Request>,
     holders: HashMap<HolderId, Loaded<Holder>>,
     mailboxes: HashMap<Place, (Mailbox, watch::Sender<Arc<View>>)>,
-    queue: Arc<Notify>,
+    queue: Arc<News>,
     failed: watch::Sender<bool>,
     writer: u64,
     commits: u64,
@@ -59,7 +60,7 @@ struct Loaded<T> {
 type Waiting = (Box<Change>, oneshot::Sender<Result<Outcome>>);
 
 impl Committer {
-    pub fn new(engine: Arc<dyn Engine>, requests: mpsc::Receiver<Request>, queue: Arc<Notify>, failed: watch::Sender<bool>) -> Self {
+    pub fn new(engine: Arc<dyn Engine>, requests: mpsc::Receiver<Request>, queue: Arc<News>, failed: watch::Sender<bool>) -> Self {
         let (holders, mailboxes) = (HashMap::new(), HashMap::new());
         Self { engine, requests, holders, mailboxes, queue, failed, writer: rand::random(), commits: 0, garbage_from: Vec::new() }
     }
@@ -247,13 +248,27 @@ impl Committer {
         }
         for (key, row) in rows {
             let Some((holder, message)) = keys::parse_message(&key) else { continue };
-            asserts.push((Table::Garbage, key.to_vec(), Some(row)));
-            let in_use = !self.engine.range(Table::MessageRefs, &key, &keys::after(&key), 1).await?.is_empty();
-            let stored = self.engine.get(Table::Messages, &key).await?;
-            let body = stored.map(|row| Message::from_bytes(&row)).transpose()?.map(|m| m.body);
+            asserts.push((Table::Garbage, key.to_vec(), Some(row.clone())));
+            let (in_use, body) = match holder == QUEUE_HOLDER {
+                true => self.look_at_queued(message, &row).await?,
+                false => self.look_at_message(&key).await?,
+            };
             work.garbage.push(Garbage { holder, message, in_use, body: body.filter(|_| !in_use), blob: None });
         }
         self.load_unneeded_blobs(work, asserts).await
+    }
+
+    /// Does something refer to the message, and what is its body?
+    async fn look_at_message(&self, key: &[u8]) -> Result<(bool, Option<BodyRef>)> {
+        let in_use = !self.engine.range(Table::MessageRefs, key, &keys::after(key), 1).await?.is_empty();
+        let stored = self.engine.get(Table::Messages, key).await?;
+        Ok((in_use, stored.map(|row| Message::from_bytes(&row)).transpose()?.map(|message| message.body)))
+    }
+
+    /// The same of one that left the queue; its garbage names the body.
+    async fn look_at_queued(&self, id: u64, row: &[u8]) -> Result<(bool, Option<BodyRef>)> {
+        let in_use = self.engine.get(Table::Queue, &keys::queued(id)).await?.is_some();
+        Ok((in_use, row.try_into().ok().map(|hash| BodyRef { hash, size: 0 })))
     }
 
     /// A body goes with the first of its messages if all that refer to it are among this garbage.
@@ -299,8 +314,8 @@ impl Committer {
                 }
             }
         }
-        if work.queued {
-            self.queue.notify_one();
+        if !work.queued.is_empty() {
+            self.queue.tell(work.queued);
         }
     }
 

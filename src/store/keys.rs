@@ -12,7 +12,8 @@
 //! | `Garbage` row | a message may have lost its last reference | reclaimed in the background, any number of times |
 //! | `Deleted` row | the mailbox was deleted; its head says so, too | emptied and dropped in the background, slice by slice |
 //! | `Changes` rows at or below the head's packed mod-sequence | never | packing deletes them in the batch that moves the mark |
-//! | `Queue` row | accepted for another host, not yet handed over | synced before the 250; keeps its body by a `BlobRefs` row |
+//! | `Queue` row | accepted for another host, not yet handed over to all, or a report is owed | synced before the 250; keeps its body by a `BlobRefs` row; `outbound` has its states |
+//! | `BlobRefs` row of the queue (holder 0) without its `Queue` row | the message left the queue | a `Garbage` row that holds the body's hash leads to it |
 
 use super::{HolderId, MailboxId};
 use stoa_mailbox::{MessageId, ModSeq, Uid};
@@ -53,7 +54,7 @@ pub enum Table {
     Chunks,
     /// `staging` -> when it began.
     Staging,
-    /// `holder, message` -> nothing.
+    /// `holder, message` -> nothing, or the body's hash of what left the queue.
     Garbage,
     /// `queue id` -> message for other hosts.
     Queue,

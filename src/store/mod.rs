@@ -28,14 +28,14 @@ pub use keys::Table;
 pub use mailbox_log::Place;
 pub use messages::Message;
 pub use notes::{NoteChange, NoteKind};
-pub use outbound::{Queued, QueuedRecipient};
+pub use outbound::{Done, Hold, HoldReason, LastResult, QueueNews, Queued, QueuedRecipient, Requeue};
 
 use bytes::Bytes;
 use engine::{Batch, Committed, Engine, EngineError, Sync};
 use std::sync::Arc;
 use stoa_mailbox::{MessageId, ModSeq, UidSet, View};
 use stoa_record::{Reader, RecordError, Writer};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Who owns mailboxes: an account, later a space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,7 +137,7 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub struct Store {
     engine: Arc<dyn Engine>,
     requests: mpsc::Sender<committer::Request>,
-    queue: Arc<Notify>,
+    queue: Arc<outbound::News>,
     failed: watch::Receiver<bool>,
 }
 
@@ -148,7 +148,7 @@ impl Store {
         sweep_staged(engine.as_ref(), &[u8::MAX; 17]).await?;
         let (requests, receiver) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (failed_sender, failed) = watch::channel(false);
-        let queue = Arc::new(Notify::new());
+        let queue = Arc::new(outbound::News::default());
         tokio::spawn(committer::Committer::new(engine.clone(), receiver, queue.clone(), failed_sender).run());
         Ok(Self { engine, requests, queue, failed })
     }
@@ -170,11 +170,6 @@ impl Store {
     /// Returns when a commit was uncertain: nothing is stored any more until the store is opened again.
     pub async fn failed(&self) {
         let _ = self.failed.clone().wait_for(|failed| *failed).await;
-    }
-
-    /// Returns when a message came into the queue.
-    pub async fn queue_grew(&self) {
-        self.queue.notified().await;
     }
 
     /// The mailbox tree of a holder.
@@ -267,17 +262,6 @@ impl Store {
     /// Drops a whole body that no change will use. One that is simply let go is swept later.
     pub async fn discard(&self, body: StagedBody) {
         body.discard(self.engine.as_ref()).await;
-    }
-
-    /// Queued messages by number, at most so many.
-    pub async fn queued(&self, limit: usize) -> Result<Vec<(u64, Queued)>> {
-        self.queued_from(0, limit).await
-    }
-
-    /// The same, from this number on.
-    pub async fn queued_from(&self, first: u64, limit: usize) -> Result<Vec<(u64, Queued)>> {
-        let rows = self.engine.range(Table::Queue, &keys::queued(first), &[u8::MAX; 9], limit).await?;
-        rows.iter().map(|(key, row)| Ok((keys::last_u64(key).unwrap_or(0), Queued::from_bytes(row)?))).collect()
     }
 
     /// Drops bodies that began to come before this time, in seconds since 1970, and that no change used.

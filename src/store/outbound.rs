@@ -1,18 +1,35 @@
-//! A message for other hosts, as the queue keeps it.
+//! A message for other hosts, as the queue keeps it: one row, with the recipients of whom something is still to be done.
 //!
-//! | state | means | leads to |
-//! |---|---|---|
-//! | waiting | accepted and synced; `next_attempt` says when it is tried | handed over, waiting (later), failed |
-//! | handed over | the recipient's host said 250, or the message was filed here | taken out of the row in one batch with what was filed |
+//! | recipient | how the row says it | guarantee | leads to |
+//! |---|---|---|---|
+//! | waiting | `next_attempt` is when it is tried | synced before the 250; the body is kept by a reference | handed over, waiting (later), failed |
+//! | waiting, late | the same, with `delay_told` | the delay report was filed in the batch that says so, so once | as waiting |
+//! | in flight | as waiting: nothing is written before an attempt | a crash leaves it waiting, so the one message in flight may be repeated | as waiting |
+//! | done, to be told | `done` is [`Done::Relayed`] or [`Done::Failed`] | never tried again; the report is still owed | told |
+//! | done and told | no more in the row | its report was filed in the batch that took it out, so once | — |
 //!
-//! The row disappears with its last recipient; its body is kept by a reference until then. A crash between an
-//! attempt and the batch that records it leaves the recipient waiting: outbound mail may be repeated, never lost.
+//! | message | how the row says it | guarantee | leads to |
+//! |---|---|---|---|
+//! | accepted | a row and a reference to its body | synced before the 250 | held, gone |
+//! | held | `hold` says why, by whom and since when | nothing of it is handed over until a person releases it | accepted, gone |
+//! | gone | no row | it goes in one batch with the last reports, or with the copy that was filed here, which leaves the body to be reclaimed | — |
+//!
+//! Every change of a row after its acceptance is a [`Requeue`], refused if the row is not what it was when it was read.
 
 use super::bodies::BodyRef;
+use super::change::Delivery;
+use super::notes::NoteChange;
+use super::{HolderId, Result, Store, keys};
 use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use stoa_record::{Reader, RecordError, Writer};
+use tokio::sync::Notify;
 
-/// A message with the recipients that still wait.
+/// Numbers that are remembered for whoever follows the queue; of more, all of it is to be looked at.
+const NEWS_MAX: usize = 10_000;
+
+/// A message with the recipients of whom something is still to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queued {
     /// Empty for the null reverse-path.
@@ -31,26 +48,111 @@ pub struct Queued {
     pub smtputf8: bool,
     /// RFC 6152 and RFC 3030 BODY: 0 7BIT, 1 8BITMIME, 2 BINARYMIME.
     pub content: u8,
-    /// Who still waits.
+    /// Nothing of it is handed over until it is released.
+    pub hold: Option<Hold>,
+    /// The domain of ours whose key signs it at hand-over; none signs what others wrote.
+    pub signer: Option<String>,
+    /// The account that sent it.
+    pub account: Option<HolderId>,
+    /// Of whom something is still to be done.
     pub recipients: Vec<QueuedRecipient>,
 }
 
-/// One recipient that waits.
+/// Why a message does not leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The kind of reason.
+    pub why: HoldReason,
+    /// Who held it: a person's name for themselves, or a sentence that says what was exceeded.
+    pub by: String,
+    /// Seconds since 1970.
+    pub since: i64,
+}
+
+/// Kinds of reasons. The numbers are on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HoldReason {
+    /// A person asked for it.
+    Asked = 1,
+    /// Its account sent more than its budget.
+    Budget = 2,
+    /// Most of what its account sent failed.
+    Failures = 3,
+}
+
+/// One recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedRecipient {
-    /// The address in wire form.
+    /// The address in wire form; no two of a message are the same.
     pub address: String,
     /// RFC 3461 NOTIFY bits: 0 not given, 1 NEVER, 2 SUCCESS, 4 FAILURE, 8 DELAY.
     pub notify: u8,
-    /// RFC 3461 ORCPT, as given.
+    /// RFC 3461 ORCPT, as `type;address`.
     pub original: Option<String>,
     /// When it is tried next, in seconds since 1970.
     pub next_attempt: i64,
     /// How often it was tried.
     pub attempts: u32,
+    /// What came of the last attempt.
+    pub last: Option<LastResult>,
+    /// The sender was told that it takes long.
+    pub delay_told: bool,
+    /// Nothing more will be tried, but the sender is still to be told.
+    pub done: Option<Done>,
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastResult {
+    /// RFC 3463: class, subject and detail.
+    pub status: (u16, u16, u16),
+    /// The other host's reply, or our own words.
+    pub text: String,
+    /// The host that replied, or that was tried.
+    pub host: Option<String>,
+    /// Seconds since 1970.
+    pub at: i64,
+}
+
+/// What the sender is still to be told of a recipient. The numbers are on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Done {
+    /// A host took it that will not report what comes of it (RFC 3461 §5.2.2).
+    Relayed = 1,
+    /// It will not get there.
+    Failed = 2,
+}
+
+/// A change of a queued message, with all that follows from it in the same batch.
+#[derive(Debug, Clone)]
+pub struct Requeue {
+    /// Its number.
+    pub id: u64,
+    /// What was read: if the row is not this any more, the change is refused.
+    pub read: Queued,
+    /// What becomes of it; `None` takes it out of the queue.
+    pub becomes: Option<Queued>,
+    /// Reports, filed here or queued for another host.
+    pub filings: Vec<Delivery>,
+    /// What is remembered with it.
+    pub notes: Vec<NoteChange>,
 }
 
 impl Queued {
+    /// A message of nobody in particular, for these recipients.
+    pub fn of(reverse_path: String, prefix: Bytes, body: BodyRef, accepted: i64, recipients: Vec<QueuedRecipient>) -> Self {
+        let (ret, envelope_id, smtputf8, content) = (0, None, false, 0);
+        let (hold, signer, account) = (None, None, None);
+        Self { reverse_path, prefix, body, ret, envelope_id, accepted, smtputf8, content, hold, signer, account, recipients }
+    }
+
+    /// When something is next to be done: an attempt, or a report that is owed.
+    pub fn due(&self) -> Option<i64> {
+        self.recipients.iter().map(|recipient| if recipient.done.is_some() { 0 } else { recipient.next_attempt }).min()
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut record = Writer::new(1)
             .str(1, &self.reverse_path)
@@ -63,6 +165,15 @@ impl Queued {
             .u64(10, self.content.into());
         if let Some(id) = &self.envelope_id {
             record = record.str(6, id);
+        }
+        if let Some(hold) = &self.hold {
+            record = record.bytes(11, &hold.to_bytes());
+        }
+        if let Some(signer) = &self.signer {
+            record = record.str(12, signer);
+        }
+        if let Some(account) = self.account {
+            record = record.u64(13, account.0);
         }
         for recipient in &self.recipients {
             record = record.bytes(8, &recipient.to_bytes());
@@ -82,18 +193,54 @@ impl Queued {
             accepted: record.i64(7)?.unwrap_or(0),
             smtputf8: record.u64(9)?.unwrap_or(0) != 0,
             content: record.u64(10)?.and_then(|n| n.try_into().ok()).unwrap_or(0),
+            hold: record.bytes(11)?.map(Hold::from_bytes).transpose()?,
+            signer: record.str(12)?.map(str::to_owned),
+            account: record.u64(13)?.map(HolderId),
             recipients: record.all_bytes(8)?.map(QueuedRecipient::from_bytes).collect::<Result<_, _>>()?,
         })
     }
 }
 
-impl QueuedRecipient {
+impl Hold {
     fn to_bytes(&self) -> Vec<u8> {
-        let record = Writer::new(1).str(1, &self.address).u64(2, self.notify.into()).i64(4, self.next_attempt).u64(5, self.attempts.into());
-        match &self.original {
-            Some(original) => record.str(3, original).finish(),
-            None => record.finish(),
+        Writer::new(1).u64(1, self.why as u64).str(2, &self.by).i64(3, self.since).finish()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let record = Reader::parse(bytes, 1)?;
+        // A reason of a newer program holds all the same.
+        let why = match record.u64(1)? {
+            Some(2) => HoldReason::Budget,
+            Some(3) => HoldReason::Failures,
+            _ => HoldReason::Asked,
+        };
+        Ok(Self { why, by: record.str(2)?.unwrap_or_default().to_owned(), since: record.i64(3)?.unwrap_or(0) })
+    }
+}
+
+impl QueuedRecipient {
+    /// Somebody who was not tried yet.
+    pub fn new(address: String, now: i64) -> Self {
+        let (notify, original, last, done) = (0, None, None, None);
+        Self { address, notify, original, next_attempt: now, attempts: 0, last, delay_told: false, done }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut record =
+            Writer::new(1).str(1, &self.address).u64(2, self.notify.into()).i64(4, self.next_attempt).u64(5, self.attempts.into());
+        if let Some(original) = &self.original {
+            record = record.str(3, original);
         }
+        if let Some(last) = &self.last {
+            record = record.bytes(6, &last.to_bytes());
+        }
+        if self.delay_told {
+            record = record.u64(7, 1);
+        }
+        if let Some(done) = self.done {
+            record = record.u64(8, done as u64);
+        }
+        record.finish()
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
@@ -104,6 +251,152 @@ impl QueuedRecipient {
             original: record.str(3)?.map(str::to_owned),
             next_attempt: record.i64(4)?.unwrap_or(0),
             attempts: record.u32(5)?.unwrap_or(0),
+            last: record.bytes(6)?.map(LastResult::from_bytes).transpose()?,
+            delay_told: record.u64(7)?.unwrap_or(0) != 0,
+            done: match record.u64(8)? {
+                None => None,
+                Some(1) => Some(Done::Relayed),
+                Some(2) => Some(Done::Failed),
+                Some(_) => return Err(RecordError::Missing(8)),
+            },
         })
+    }
+}
+
+impl LastResult {
+    fn to_bytes(&self) -> Vec<u8> {
+        let (class, subject, detail) = self.status;
+        let record = Writer::new(1).u64(1, class.into()).u64(2, subject.into()).u64(3, detail.into()).str(4, &self.text).i64(6, self.at);
+        self.host.iter().fold(record, |record, host| record.str(5, host)).finish()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let record = Reader::parse(bytes, 1)?;
+        let number = |field| record.u64(field).map(|n| n.and_then(|n| n.try_into().ok()).unwrap_or(0));
+        Ok(Self {
+            status: (number(1)?, number(2)?, number(3)?),
+            text: record.str(4)?.unwrap_or_default().to_owned(),
+            host: record.str(5)?.map(str::to_owned),
+            at: record.i64(6)?.unwrap_or(0),
+        })
+    }
+}
+
+/// Which queued messages changed since they were last asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueNews {
+    /// Those of these numbers: they came, were altered, or went.
+    These(BTreeSet<u64>),
+    /// More than were counted.
+    Everything,
+}
+
+/// Tells whoever follows the queue what to look at. Nothing is lost with it: the rows say all.
+#[derive(Debug)]
+pub(super) struct News {
+    changed: Mutex<QueueNews>,
+    notify: Notify,
+}
+
+impl Default for News {
+    fn default() -> Self {
+        Self { changed: Mutex::new(QueueNews::These(BTreeSet::new())), notify: Notify::new() }
+    }
+}
+
+impl News {
+    pub fn tell(&self, ids: Vec<u64>) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let QueueNews::These(known) = &mut *changed {
+            known.extend(ids);
+            if known.len() > NEWS_MAX {
+                *changed = QueueNews::Everything;
+            }
+        }
+        self.notify.notify_one();
+    }
+
+    async fn next(&self) -> QueueNews {
+        self.notify.notified().await;
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *changed, QueueNews::These(BTreeSet::new()))
+    }
+}
+
+impl Store {
+    /// Waits until something in the queue changes, and says what; for one who follows it.
+    pub async fn queue_news(&self) -> QueueNews {
+        self.queue.next().await
+    }
+
+    /// Queued messages by number, at most so many.
+    pub async fn queued(&self, limit: usize) -> Result<Vec<(u64, Queued)>> {
+        self.queued_from(0, limit).await
+    }
+
+    /// The same, from this number on.
+    pub async fn queued_from(&self, first: u64, limit: usize) -> Result<Vec<(u64, Queued)>> {
+        let rows = self.engine.range(super::Table::Queue, &keys::queued(first), &[u8::MAX; 9], limit).await?;
+        rows.iter().map(|(key, row)| Ok((keys::last_u64(key).unwrap_or(0), Queued::from_bytes(row)?))).collect()
+    }
+
+    /// The queued message of this number.
+    pub async fn queued_message(&self, id: u64) -> Result<Option<Queued>> {
+        let row = self.engine.get(super::Table::Queue, &keys::queued(id)).await?;
+        Ok(row.map(|row| Queued::from_bytes(&row)).transpose()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Queued {
+        let recipient =
+            QueuedRecipient { notify: 6, original: Some("rfc822;a@b".into()), attempts: 2, ..QueuedRecipient::new("c@d".into(), 5) };
+        let body = BodyRef { hash: [7; 32], size: 9 };
+        let base = Queued::of("a@b".into(), Bytes::from_static(b"x: y\r\n"), body, 3, vec![recipient]);
+        Queued { ret: 1, envelope_id: Some("e".into()), smtputf8: true, content: 1, ..base }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut message = message();
+        assert_eq!(Queued::from_bytes(&message.to_bytes()).unwrap(), message);
+        message.hold = Some(Hold { why: HoldReason::Budget, by: "x".into(), since: -1 });
+        (message.signer, message.account) = (Some("d.example".into()), Some(HolderId(4)));
+        let last = LastResult { status: (5, 1, 1), text: "no".into(), host: Some("mx".into()), at: 8 };
+        let done = QueuedRecipient { delay_told: true, done: Some(Done::Failed), last: Some(last), ..message.recipients[0].clone() };
+        message.recipients.push(done);
+        assert_eq!(Queued::from_bytes(&message.to_bytes()).unwrap(), message);
+    }
+
+    /// As the first version of the program wrote it, octet for octet.
+    #[test]
+    fn a_row_of_an_older_program_is_read() {
+        let recipient = Writer::new(1).str(1, "c@d").u64(2, 6).i64(4, 5).u64(5, 2).str(3, "rfc822;a@b").finish();
+        let row = Writer::new(1).str(1, "a@b").bytes(2, b"x: y\r\n").bytes(3, &[7; 32]).u64(4, 9).u64(5, 1).i64(7, 3).u64(9, 1).u64(10, 1);
+        let row = row.str(6, "e").bytes(8, &recipient).finish();
+        assert_eq!(Queued::from_bytes(&row).unwrap(), message());
+        assert_eq!(message().to_bytes(), row, "a program that is put back reads what this one wrote");
+    }
+
+    #[tokio::test]
+    async fn news_are_told_once_and_are_bounded() {
+        let news = News::default();
+        news.tell(vec![1]);
+        news.tell(vec![2, 1]);
+        assert_eq!(news.next().await, QueueNews::These([1, 2].into()));
+        news.tell((0..=NEWS_MAX as u64).collect());
+        news.tell(vec![7]);
+        assert_eq!(news.next().await, QueueNews::Everything);
+    }
+
+    #[test]
+    fn a_report_that_is_owed_is_due_at_once() {
+        let mut message = message();
+        assert_eq!(message.due(), Some(5));
+        message.recipients.push(QueuedRecipient { done: Some(Done::Relayed), ..QueuedRecipient::new("e@f".into(), 50) });
+        assert_eq!(message.due(), Some(0));
     }
 }

@@ -10,6 +10,7 @@ use super::holders::Holder;
 use super::keys::{self, StagingId, Table};
 use super::mailbox_log::{Mailbox, Place};
 use super::notes::NoteChange;
+use super::outbound::{Queued, Requeue};
 use super::{Account, Credential, HolderId, MailboxId, NameProblem, accounts, messages::Message};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -29,8 +30,8 @@ pub(super) struct Working {
     pub dying: Option<(Place, Mailbox)>,
     /// Mailboxes that are gone after the batch.
     pub deleted: Vec<Place>,
-    /// The queue has a new message.
-    pub queued: bool,
+    /// These messages of the queue came, were altered, or went.
+    pub queued: Vec<u64>,
 }
 
 /// A message that may have no reference any more, with what was found about it.
@@ -97,7 +98,12 @@ pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Re
             mailbox.commit(*place, &[], batch);
             Ok(Outcome::Done)
         }
-        Change::Notes(notes) => write_notes(work, notes, batch),
+        Change::Requeue(change) => requeue(work, change, batch),
+        Change::Notes(notes) => {
+            are_as_expected(work, notes)?;
+            write_notes(work, notes, batch);
+            Ok(Outcome::Done)
+        }
         Change::Reclaim { limit } => Ok(reclaim(work, *limit, batch)),
     }
 }
@@ -123,6 +129,13 @@ impl Working {
     fn remove(&mut self, batch: &mut Batch, table: Table, key: Vec<u8>) {
         batch.delete(table, key.clone());
         self.rows.insert((table, key), None);
+    }
+
+    /// A message leaves the queue. Its reference to the body goes when that is reclaimed, with the body if it was the last.
+    fn dequeue(&mut self, id: u64, body: &BodyRef, batch: &mut Batch) {
+        self.remove(batch, Table::Queue, keys::queued(id));
+        batch.put(Table::Garbage, keys::message(QUEUE_HOLDER, id), body.hash.to_vec());
+        self.queued.push(id);
     }
 
     /// Messages were copied elsewhere and go from here.
@@ -213,21 +226,21 @@ fn delete_mailbox(work: &mut Working, place: Place, name: &str, batch: &mut Batc
     Ok(Outcome::Done)
 }
 
-fn write_notes(work: &mut Working, notes: &[NoteChange], batch: &mut Batch) -> Result<Outcome, Refusal> {
+fn are_as_expected(work: &Working, notes: &[NoteChange]) -> Result<(), Refusal> {
     let as_expected = |note: &NoteChange| match &note.expect {
         Some(expected) => work.row(Table::Notes, &note.row_key()) == expected.as_ref(),
         None => true,
     };
-    if !notes.iter().all(as_expected) {
-        return Err(Refusal::NoteChanged);
-    }
+    if notes.iter().all(as_expected) { Ok(()) } else { Err(Refusal::NoteChanged) }
+}
+
+fn write_notes(work: &mut Working, notes: &[NoteChange], batch: &mut Batch) {
     for note in notes {
         match &note.value {
             Some(value) => work.put(batch, Table::Notes, note.row_key(), value.to_vec()),
             None => work.remove(batch, Table::Notes, note.row_key()),
         }
     }
-    Ok(Outcome::Done)
 }
 
 /// Gives the keywords numbers; what does not fit into the mailbox's list is left out, as PERMANENTFLAGS said.
@@ -252,13 +265,41 @@ fn name_flags(mailbox: &Mailbox, names: &FlagNames) -> (Vec<Edit>, Flags) {
 
 /// All are possible before the first is made: each makes no other impossible, but for the UIDs.
 fn deliver_all(work: &mut Working, deliveries: &[Delivery], batch: &mut Batch) -> Result<Outcome, Refusal> {
-    let uids = deliveries.iter().fold(0, |count: Uid, _| count.saturating_add(1));
-    deliveries.iter().try_for_each(|delivery| deliverable(work, delivery, uids))?;
+    are_deliverable(work, deliveries)?;
     let mut filed = Vec::new();
     for delivery in deliveries {
         filed.extend(deliver(work, delivery, batch)?);
     }
     Ok(Outcome::Filed(filed))
+}
+
+/// What came of an attempt, with its reports: all of it, or nothing if the row is not what was read.
+fn requeue(work: &mut Working, change: &Requeue, batch: &mut Batch) -> Result<Outcome, Refusal> {
+    let key = keys::queued(change.id);
+    let row = work.row(Table::Queue, &key).ok_or(Refusal::NotQueued)?;
+    if !Queued::from_bytes(row).is_ok_and(|found| found == change.read) {
+        return Err(Refusal::QueueChanged);
+    }
+    are_as_expected(work, &change.notes)?;
+    are_deliverable(work, &change.filings)?;
+    for filing in &change.filings {
+        deliver(work, filing, batch)?;
+    }
+    write_notes(work, &change.notes, batch);
+    match &change.becomes {
+        Some(queued) => work.put(batch, Table::Queue, key, queued.to_bytes()),
+        None => work.dequeue(change.id, &change.read.body, batch),
+    }
+    work.queued.push(change.id);
+    Ok(Outcome::Done)
+}
+
+fn are_deliverable(work: &Working, deliveries: &[Delivery]) -> Result<(), Refusal> {
+    let uids = deliveries.iter().fold(0, |count: Uid, _| count.saturating_add(1));
+    deliveries.iter().try_for_each(|delivery| {
+        are_as_expected(work, &delivery.notes)?;
+        deliverable(work, delivery, uids)
+    })
 }
 
 /// Can this be filed, and as many in each mailbox?
@@ -300,12 +341,12 @@ fn deliver(work: &mut Working, delivery: &Delivery, batch: &mut Batch) -> Result
     if let Some((id, queued)) = &delivery.queue {
         work.put(batch, Table::Queue, keys::queued(*id), queued.to_bytes());
         batch.put(Table::BlobRefs, keys::blob_ref(&body.hash, QUEUE_HOLDER, *id), Vec::new());
-        work.queued = true;
+        work.queued.push(*id);
     }
     if let Some(id) = delivery.dequeue {
-        work.remove(batch, Table::Queue, keys::queued(id));
-        batch.delete(Table::BlobRefs, keys::blob_ref(&body.hash, QUEUE_HOLDER, id));
+        work.dequeue(id, &body, batch);
     }
+    write_notes(work, &delivery.notes, batch);
     Ok(places)
 }
 

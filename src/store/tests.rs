@@ -119,24 +119,12 @@ async fn one_commit_serves_all_recipients_of_a_message() {
     let Outcome::Holder(plato) = create_account(&store, "plato@stoa.localhost").await.unwrap() else { panic!() };
     let other = place(&store, plato, "INBOX").await;
     let mut both = delivery(&store, b"hello", vec![inbox, other]).await;
-    both.queue = Some((
-        77,
-        Queued {
-            reverse_path: "socrates@stoa.localhost".into(),
-            prefix: both.prefix.clone(),
-            body: both.body.reference(),
-            ret: 1,
-            envelope_id: Some("e".into()),
-            accepted: 5,
-            smtputf8: true,
-            content: 1,
-            recipients: vec![QueuedRecipient { address: "a@example.net".into(), notify: 2, original: None, next_attempt: 5, attempts: 0 }],
-        },
-    ));
+    let to = vec![QueuedRecipient { notify: 2, ..QueuedRecipient::new("a@example.net".into(), 5) }];
+    both.queue = Some((77, Queued::of("socrates@stoa.localhost".into(), both.prefix.clone(), both.body.reference(), 5, to)));
     let before = engine.synced_commits();
     store.commit(Change::Deliver(Box::new(both.clone()))).await.unwrap();
     assert_eq!(engine.synced_commits(), before + 1);
-    store.queue_grew().await;
+    assert_eq!(store.queue_news().await, QueueNews::These([77].into()));
     assert_eq!(store.queued(10).await.unwrap(), [both.queue.clone().unwrap()]);
     for mailbox in [inbox, other] {
         assert_eq!(bodies(&store, mailbox).await.len(), 1);
@@ -569,4 +557,70 @@ async fn notes_are_written_together_or_not_at_all() {
     let before = engine.synced_commits();
     write(vec![NoteChange::put(NoteKind::Reputation, "a", "1")]).await.unwrap();
     assert_eq!(engine.synced_commits(), before, "what may be lost costs no sync");
+}
+
+/// A queued message to two recipients, whose body is large enough to have chunks of its own.
+async fn queued(store: &Store, id: u64) -> Queued {
+    let mut delivery = delivery(store, &vec![b'x'; CHUNK_BYTES + 9], Vec::new()).await;
+    let to = ["a@example.net", "b@example.net"].map(|address| QueuedRecipient::new(address.into(), 5)).into();
+    let message = Queued::of("socrates@stoa.localhost".into(), Bytes::new(), delivery.body.reference(), 5, to);
+    delivery.queue = Some((id, message.clone()));
+    store.commit(Change::Deliver(Box::new(delivery))).await.unwrap();
+    message
+}
+
+fn requeue(id: u64, read: &Queued, becomes: Option<Queued>) -> Requeue {
+    Requeue { id, read: read.clone(), becomes, filings: Vec::new(), notes: Vec::new() }
+}
+
+#[tokio::test]
+async fn what_came_of_an_attempt_is_recorded_with_its_report_in_one_commit_or_not_at_all() {
+    let engine = Memory::new();
+    let (store, inbox) = with_account(engine.clone()).await;
+    let first = queued(&store, 7).await;
+    let mut second = first.clone();
+    second.recipients.remove(0);
+    let report = delivery(&store, b"report", vec![inbox]).await;
+    let mut change = requeue(7, &first, Some(second.clone()));
+    change.filings.push(report);
+    change.notes.push(NoteChange::put(NoteKind::Budget, "a", "1").if_still(None));
+    let before = engine.synced_commits();
+    store.commit(Change::Requeue(Box::new(change.clone()))).await.unwrap();
+    assert_eq!(engine.synced_commits(), before + 1);
+    assert_eq!(store.queued_message(7).await.unwrap(), Some(second.clone()));
+    assert_eq!(bodies(&store, inbox).await.len(), 1);
+    // Who read the row before that knows too little.
+    let late = store.commit(Change::Requeue(Box::new(change))).await;
+    assert!(matches!(late, Err(StoreError::Refused(Refusal::QueueChanged))), "{late:?}");
+    // Nor is anything recorded if what follows from it is not possible.
+    let mut noted = requeue(7, &second, None);
+    noted.notes.push(NoteChange::remove(NoteKind::Budget, "a").if_still(None));
+    let refused = store.commit(Change::Requeue(Box::new(noted))).await;
+    assert!(matches!(refused, Err(StoreError::Refused(Refusal::NoteChanged))), "{refused:?}");
+    let mut homeless = requeue(7, &second, None);
+    homeless.filings.push(delivery(&store, b"another", vec![(inbox.0, MailboxId(99))]).await);
+    let refused = store.commit(Change::Requeue(Box::new(homeless))).await;
+    assert!(matches!(refused, Err(StoreError::Refused(Refusal::NoMailbox))), "{refused:?}");
+    assert_eq!((store.queued(9).await.unwrap(), bodies(&store, inbox).await.len()), (vec![(7, second)], 1));
+}
+
+#[tokio::test]
+async fn a_body_stays_while_the_queue_needs_it_and_goes_with_the_last_recipient() {
+    let engine = Memory::new();
+    let (store, _) = with_account(engine.clone()).await;
+    let message = queued(&store, 7).await;
+    let twin = queued(&store, 8).await;
+    let chunks = async || engine.range(Table::Chunks, &[], &[u8::MAX; 21], 9).await.unwrap().len();
+    store.commit(Change::Requeue(Box::new(requeue(7, &message, None)))).await.unwrap();
+    store.reclaim().await.unwrap();
+    assert!(chunks().await > 0, "another message has the same body");
+    assert!(store.body(Bytes::new(), &twin.body).await.is_ok());
+    store.commit(Change::Requeue(Box::new(requeue(8, &twin, None)))).await.unwrap();
+    let gone = store.commit(Change::Requeue(Box::new(requeue(8, &twin, None)))).await;
+    assert!(matches!(gone, Err(StoreError::Refused(Refusal::NotQueued))));
+    store.reclaim().await.unwrap();
+    assert_eq!(chunks().await, 0);
+    for table in [Table::Blobs, Table::BlobRefs, Table::Garbage, Table::Queue] {
+        assert!(engine.range(table, &[], &[u8::MAX; 49], 1).await.unwrap().is_empty(), "{table:?}");
+    }
 }
