@@ -146,9 +146,12 @@ fn show(generated: Option<Secret>) {
 async fn ask(place: &Place, request: Request) -> anyhow::Result<()> {
     let config = Config::read(&place.config_file()?)?;
     let home = Home::of(&config)?;
-    let said = match control::ask(&home.control_socket(), &request).await? {
-        Some(said) => said,
-        None => perform(&home.open_store(&(&config.store).into()).await?, &config.domains, request).await?,
+    let request = control::Request::Account(request);
+    let said = match (control::ask(&home.control_socket(), &request).await?, request) {
+        (None, control::Request::Account(request)) => {
+            perform(&home.open_store(&(&config.store).into()).await?, &config.domains, request).await?
+        }
+        (said, _) => said.unwrap_or_default(),
     };
     say(&said);
     Ok(())

@@ -1,9 +1,9 @@
-//! How `stoa account` reaches a server that runs: a socket in the data directory, for the directory's owner only.
+//! How other sub-commands reach a server that runs: a socket in the data directory, for the directory's owner only.
 //!
 //! One connection is one [`Request`] in a line of JSON and one answer in another. The socket has mode 0600 in a
 //! directory of mode 0700; who may open it could change the files as well.
 
-use super::account::{self, Request};
+use super::{account, snapshot};
 use crate::store::Store;
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,16 @@ const LINE_BYTES_MAX: u64 = 4 << 20;
 const ANSWER_SECONDS: Duration = Duration::from_secs(30);
 /// After an error of accepting, others must end first.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// What a running server is asked for.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum Request {
+    /// A change of accounts, or their list.
+    Account(account::Request),
+    /// A copy of the store of this moment, in the directory of this name within the data directory.
+    Snapshot { name: String },
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,13 +71,13 @@ impl Control {
 
     /// Answers one after the other until it is dropped.
     pub(super) async fn answer(self, store: Store, domains: Arc<[String]>) {
+        let home = self.file.parent().unwrap_or(Path::new("."));
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    if let Err(error) =
-                        timeout(ANSWER_SECONDS, serve(stream, &store, &domains)).await.unwrap_or_else(|late| Err(late.into()))
-                    {
-                        tracing::warn!("a change of accounts was not answered: {error:#}");
+                    let served = timeout(ANSWER_SECONDS, serve(stream, &store, &domains, home)).await;
+                    if let Err(error) = served.unwrap_or_else(|late| Err(late.into())) {
+                        tracing::warn!("a request on the control socket was not answered: {error:#}");
                     }
                 }
                 Err(error) => {
@@ -79,10 +89,14 @@ impl Control {
     }
 }
 
-async fn serve(stream: UnixStream, store: &Store, domains: &[String]) -> anyhow::Result<()> {
+async fn serve(stream: UnixStream, store: &Store, domains: &[String], home: &Path) -> anyhow::Result<()> {
     let mut stream = BufStream::new(stream);
     let request: Request = serde_json::from_str(&read_line(&mut stream).await?)?;
-    let answer = match account::perform(store, domains, request).await {
+    let performed = match request {
+        Request::Account(request) => account::perform(store, domains, request).await,
+        Request::Snapshot { name } => snapshot::perform(store, home, &name).await,
+    };
+    let answer = match performed {
         Ok(said) => Answer::Done(said),
         Err(error) => Answer::Failed(format!("{error:#}")),
     };
@@ -123,26 +137,27 @@ async fn read_line(stream: &mut BufStream<UnixStream>) -> anyhow::Result<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::account::Request::{List, Remove};
     use crate::store::engine::memory::Memory;
 
     #[tokio::test]
     async fn the_running_server_makes_the_change() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("control.socket");
-        assert!(ask(&file, &Request::List).await.unwrap().is_none());
+        assert!(ask(&file, &Request::Account(List)).await.unwrap().is_none());
         let store = Store::open(Arc::new(Memory::new())).await.unwrap();
         let control = Control::listen(file.clone()).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let answering = tokio::spawn(control.answer(store, Arc::from(["example.org".to_owned()])));
-        assert_eq!(ask(&file, &Request::List).await.unwrap().unwrap(), "There are no accounts.");
-        let refused = ask(&file, &Request::Remove { address: "a@example.org".to_owned() }).await.unwrap_err();
+        assert_eq!(ask(&file, &Request::Account(List)).await.unwrap().unwrap(), "There are no accounts.");
+        let refused = ask(&file, &Request::Account(Remove { address: "a@example.org".to_owned() })).await.unwrap_err();
         assert!(refused.to_string().contains("there is no account"));
         answering.abort();
         _ = answering.await;
         assert!(!file.exists());
         // A server that was killed leaves its file.
         drop(std::os::unix::net::UnixListener::bind(&file).unwrap());
-        assert!(ask(&file, &Request::List).await.unwrap().is_none());
+        assert!(ask(&file, &Request::Account(List)).await.unwrap().is_none());
         Control::listen(file).unwrap();
     }
 }

@@ -7,6 +7,7 @@
 //! | `login.key` | the key from which unknown users get their believable salts |
 //! | `tls/`, `acme/` | the certificate and its key; challenges while a new one is fetched |
 //! | `control.socket` | where a running server takes changes of accounts |
+//! | `snapshot-…/` | the store of one moment, while a backup, a check or an export reads it |
 //!
 //! A directory that belongs to another user is refused: files that root made would be out of reach for the server.
 
@@ -19,6 +20,9 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What holds mail, accounts and the queue.
+pub(super) const STORE: &str = "store";
 
 /// Where the system's own server keeps its data.
 const SYSTEM_DIRECTORY: &str = "/var/lib/stoa";
@@ -87,9 +91,13 @@ impl Home {
 
     /// Opens the store, or says why not; one process at a time can.
     pub(super) async fn open_store(&self, memory: &RocksConfig) -> anyhow::Result<Store> {
-        let (path, memory) = (self.0.join("store"), memory.clone());
-        let rocks = tokio::task::spawn_blocking(move || Rocks::open(&path, &memory)).await??;
+        let rocks = self.open_engine(memory).await?;
         Store::open(Arc::new(rocks)).await.with_context(|| format!("cannot use the data directory {}", self.0.display()))
+    }
+
+    /// Opens what the store stands on.
+    pub(super) async fn open_engine(&self, memory: &RocksConfig) -> anyhow::Result<Rocks> {
+        open_engine(self.0.join(STORE), memory).await
     }
 
     /// The key for salts of unknown users; made when it is missing.
@@ -104,6 +112,12 @@ impl Home {
         secrets::write(&file, &key)?;
         Ok(key)
     }
+}
+
+/// Opens the engine in a directory; one process at a time can.
+pub(super) async fn open_engine(path: PathBuf, memory: &RocksConfig) -> anyhow::Result<Rocks> {
+    let memory = memory.clone();
+    Ok(tokio::task::spawn_blocking(move || Rocks::open(&path, &memory)).await??)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod logging;
 mod secrets;
 mod serve;
 mod server;
+mod snapshot;
 
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;

@@ -32,6 +32,7 @@ pub use outbound::{Done, Hold, HoldReason, LastResult, QueueNews, Queued, Queued
 
 use bytes::Bytes;
 use engine::{Batch, Committed, Engine, EngineError, Sync};
+use std::path::Path;
 use std::sync::Arc;
 use stoa_mailbox::{MessageId, ModSeq, UidSet, View};
 use stoa_record::{Reader, RecordError, Writer};
@@ -267,6 +268,11 @@ impl Store {
     /// Drops bodies that began to come before this time, in seconds since 1970, and that no change used.
     pub async fn sweep(&self, before: i64) -> Result<()> {
         sweep_staged(self.engine.as_ref(), &before.to_be_bytes()).await
+    }
+
+    /// A copy of all that is stored, as it is at one moment, in a new directory that can be opened as a store.
+    pub async fn checkpoint(&self, path: &Path) -> Result<()> {
+        Ok(self.engine.checkpoint(path).await?)
     }
 
     /// Drops what nothing refers to any more; returns how many messages went.

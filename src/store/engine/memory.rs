@@ -7,6 +7,7 @@
 use super::{Assert, Batch, Committed, Engine, EngineError, Future, Row, Sync, Table, Write};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Rows = BTreeMap<(Table, Vec<u8>), Bytes>;
@@ -140,5 +141,9 @@ impl Engine for Memory {
             tokio::task::yield_now().await;
             committed
         })
+    }
+
+    fn checkpoint<'a>(&'a self, _: &'a Path) -> Future<'a, Result<(), EngineError>> {
+        Box::pin(std::future::ready(Err(EngineError::Impossible("what is only in memory cannot be copied to a disk"))))
     }
 }

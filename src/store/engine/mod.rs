@@ -11,7 +11,7 @@ mod suite;
 
 use super::keys::Table;
 use bytes::Bytes;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 /// What every operation returns: boxed, so that engines can be chosen at run time.
@@ -29,6 +29,9 @@ pub trait Engine: Send + std::marker::Sync + 'static {
     fn range<'a>(&'a self, table: Table, start: &'a [u8], end: &'a [u8], limit: usize) -> Future<'a, Result<Vec<Row>, EngineError>>;
     /// Applies a batch whole or not at all.
     fn commit(&self, batch: Batch, sync: Sync) -> Future<'_, Committed>;
+    /// Makes a directory that can be opened by itself and holds all that is committed now, as it is at one moment. Its
+    /// parent is there, it is not.
+    fn checkpoint<'a>(&'a self, path: &'a Path) -> Future<'a, Result<(), EngineError>>;
 }
 
 /// When a batch has to be durable.
@@ -68,6 +71,9 @@ pub enum EngineError {
     /// The disk is full.
     #[error("the storage engine has no room: {0}")]
     NoRoom(String),
+    /// There is no such thing with this engine.
+    #[error("{0}")]
+    Impossible(&'static str),
     /// An operation failed.
     #[error("the storage engine failed: {0}")]
     Failed(String),

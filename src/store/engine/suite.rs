@@ -111,6 +111,26 @@ async fn rocksdb_keeps_what_was_synced_and_is_opened_once() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_is_a_whole_engine_of_one_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Rocks::open(&dir.path().join("live"), &RocksConfig::default()).unwrap();
+    put(&engine, b"small", b"1").await;
+    put(&engine, b"large", &vec![7; 1 << 20]).await;
+    let copy = dir.path().join("copy");
+    engine.checkpoint(&copy).await.unwrap();
+    put(&engine, b"small", b"2").await;
+    assert!(engine.checkpoint(&copy).await.is_err(), "what is there is not written over");
+    let copy = Rocks::open(&copy, &RocksConfig::default()).unwrap();
+    assert_eq!(get(&copy, b"small").await.as_deref(), Some(&b"1"[..]));
+    put(&copy, b"small", b"3").await;
+    drop(engine);
+    let engine = Rocks::open(&dir.path().join("live"), &RocksConfig::default()).unwrap();
+    assert_eq!(get(&engine, b"small").await.as_deref(), Some(&b"2"[..]), "neither changes the other");
+    assert_eq!(get(&copy, b"large").await.unwrap().len(), 1 << 20);
+    assert!(matches!(Memory::new().checkpoint(dir.path()).await, Err(EngineError::Impossible(_))));
+}
+
+#[tokio::test]
 async fn a_crash_of_memory_keeps_what_a_sync_covered_and_a_prefix_of_the_rest() {
     for survivors in 0..3 {
         let engine = Memory::new();
