@@ -2,12 +2,13 @@
 //!
 //! [`listen`] accepts connections within limits, [`Connection`] is one of them with or without TLS, and
 //! [`drive`] is the one loop that turns any [`stoa_session::Session`] into a conversation on it. [`Tls`] holds
-//! a certificate that may change while the server runs; [`certificate`] makes one for a demo, [`Leaf`] says what is in one. Reads bytes from
-//! strangers, and understands none of them: knows no protocol, no account and no store.
+//! a certificate that may change while the server runs; [`certificate`] makes one for a demo, [`Leaf`] says what is
+//! in one. [`dns`] looks names up. Reads bytes from strangers: knows no account and no store.
 
 pub mod certificate;
 mod connection;
 mod deflate;
+pub mod dns;
 mod driver;
 mod leaf;
 mod listen;

@@ -4,6 +4,7 @@
 //! or all that is wrong with the file at once, each problem with its key, its value and what is allowed. Every
 //! key stands in `conf/default.toml`, which is the reference for people too.
 
+mod dns;
 mod mta_sts;
 mod problems;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 
 use crate::store::engine::rocksdb::RocksConfig;
 use anyhow::Context;
+pub use dns::Dns;
 pub use mta_sts::MtaSts;
 pub use problems::{Problem, Problems};
 use serde::Deserialize;
@@ -41,6 +43,8 @@ pub struct Config {
     pub tls: TlsFiles,
     /// What other servers keep to.
     pub mta_sts: MtaSts,
+    /// Where names are looked up.
+    pub dns: Dns,
     /// How much is taken.
     pub limits: Limits,
     /// How long is waited.
@@ -187,6 +191,9 @@ impl Config {
         let tls = &mut self.tls;
         for path in [&mut self.data_directory, &mut tls.certificate_file, &mut tls.key_file, &mut tls.challenge_directory] {
             // The components of a path leave out a "." in its middle or at its end.
+            *path = directory.join(&path).components().collect();
+        }
+        for path in [&mut self.dns.trust_anchor_file].into_iter().filter(|path| !path.as_os_str().is_empty()) {
             *path = directory.join(&path).components().collect();
         }
     }

@@ -88,7 +88,7 @@ impl Problems {
             if !value.as_str().is_some_and(|word| words.contains(&word)) {
                 self.add(key, value, format_args!("this must be {}", choice(words)));
             }
-        } else if key.starts_with("listen.") {
+        } else if key.starts_with("listen.") || key == "dns.servers" {
             let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
             for text in texts.filter(|text| text.parse::<SocketAddr>().is_err()) {
                 self.add(key, quoted(text), "this must be an address and a port, such as \"0.0.0.0:25\" or \"[::]:25\"");
@@ -119,6 +119,8 @@ impl Problems {
         let (limits, store) = (&config.limits, &config.store);
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         // A message must leave room for the 4 GiB that a size of RFC822.SIZE can say.
+        self.within("dns.timeout_seconds", config.dns.timeout_seconds, 1..=60);
+        self.within("dns.attempts", config.dns.attempts, 0..=10);
         self.within("limits.message_bytes_max", limits.message_bytes_max, 64 << 10..=2048 * MB);
         self.within("limits.recipients_max", number(limits.recipients_max), 100..=100_000);
         self.within("limits.connections_max", number(limits.connections_max), 10..=1_000_000);
