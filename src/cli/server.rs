@@ -10,6 +10,7 @@ use crate::doors::{self, Limits, Services, http::Site};
 use crate::net::{Connection, ConnectionLimits, Crowd, Ended, Listening, Patience, Purpose, Tls, listen};
 use crate::store::Store;
 use crate::trust::Logins;
+use crate::trust::guard::{Greylist, Guard};
 use anyhow::{Context, bail};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -145,10 +146,11 @@ impl Server {
         let limits = ConnectionLimits {
             in_all: config.limits.connections_max,
             per_address: config.limits.connections_per_address_max,
+            per_minute: config.abuse.connections_per_minute_max,
             exempt_loopback,
         };
         Ok(Server {
-            services: Arc::new(services(config, store, login_key)),
+            services: Arc::new(services(config, store, login_key, exempt_loopback)),
             certificates: Service::ALL.into_iter().map(tls).collect::<anyhow::Result<_>>()?,
             crowd: Crowd::new(limits),
             shutdown: watch::Sender::new(false),
@@ -251,12 +253,14 @@ impl Server {
     }
 }
 
-fn services(config: &Config, store: Store, login_key: [u8; 32]) -> Services {
+fn services(config: &Config, store: Store, login_key: [u8; 32], exempt_loopback: bool) -> Services {
     let primary = config.domains.first().map_or("", String::as_str);
     let names = Names { hostname: config.hostname.clone(), domains: config.domains.clone() };
     Services {
         logins: Logins::new(store.clone(), login_key, config.limits.argon2_at_once_max).with_primary_domain(primary),
         delivery: Delivery::new(store.clone(), names),
+        guard: Guard::new(config.abuse.guard(exempt_loopback)),
+        greylist: config.abuse.greylisting.then(|| Greylist::new(store.clone(), config.abuse.greylisting_seconds)),
         limits: Limits { message_bytes_max: config.limits.message_bytes_max, recipients_max: config.limits.recipients_max },
         store,
     }

@@ -8,8 +8,12 @@ pub mod smtp;
 
 use crate::delivery::Delivery;
 use crate::store::{Store, StoreError};
+#[cfg(test)]
+use crate::trust::guard::GuardLimits;
+use crate::trust::guard::{Greylist, Guard};
 use crate::trust::{Logins, Trust};
 use std::net::IpAddr;
+use std::time::Instant;
 use stoa_sasl::Question;
 
 /// What every door serves from.
@@ -20,19 +24,48 @@ pub struct Services {
     pub logins: Logins,
     /// Where mail goes.
     pub delivery: Delivery,
+    /// Who guesses.
+    pub guard: Guard,
+    /// Who writes for the first time, where that matters.
+    pub greylist: Option<Greylist>,
     /// How much is taken.
     pub limits: Limits,
 }
 
 impl Services {
+    /// What a test's house serves: nobody is known, and nobody is kept waiting.
+    #[cfg(test)]
+    pub(crate) fn of(store: Store, delivery: Delivery, message_bytes_max: u64) -> Self {
+        let lenient = GuardLimits {
+            failed_logins_per_hour_max: u32::MAX,
+            failed_logins_per_day_max: u32::MAX,
+            unknown_recipients_per_hour_max: u32::MAX,
+            tarpit_max: std::time::Duration::ZERO,
+            exempt_loopback: true,
+        };
+        Self {
+            logins: Logins::new(store.clone(), [0; 32], 1),
+            delivery,
+            guard: Guard::new(lenient),
+            greylist: None,
+            limits: Limits { message_bytes_max, recipients_max: 10 },
+            store,
+        }
+    }
+
     /// Asks whether a login is right; a wrong one is logged with all that is needed to keep its sender out.
     async fn sign_in(&self, question: Question, peer: IpAddr, service: &str) -> stoa_sasl::Answer {
         let login = match &question {
             Question::Password { login, .. } | Question::ScramParameters { login } | Question::ScramProof { login, .. } => login.clone(),
         };
+        if !self.guard.hears_logins(peer, Instant::now()) {
+            tracing::info!(%peer, service, login, "did not look at a login: too many from there were wrong");
+            return stoa_sasl::Answer::Unavailable;
+        }
         let answer = self.logins.answer(question).await;
         if answer == stoa_sasl::Answer::Denied {
             tracing::info!(%peer, service, login, "refused a login");
+            tokio::time::sleep(self.guard.login_failed(peer, Instant::now())).await;
         }
         answer
     }

@@ -5,11 +5,12 @@
 //! may be shared by several ports. Trusts nobody: whoever opens connections by the thousand is told so in one
 //! line and let go. Knows neither TLS nor any protocol.
 
+use super::rates::{Limit, Rates, subscriber};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -24,6 +25,8 @@ pub struct ConnectionLimits {
     pub in_all: usize,
     /// From one IPv4 address or one IPv6 network of 64 bits, which is what one subscriber has.
     pub per_address: usize,
+    /// New ones within a minute, from the same; the network around it may open three times as many.
+    pub per_minute: u32,
     /// This machine's own programs are not counted per address.
     pub exempt_loopback: bool,
 }
@@ -35,10 +38,11 @@ pub struct Crowd {
     count: Mutex<Count>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Count {
     in_all: usize,
     per_address: HashMap<IpAddr, usize>,
+    lately: Rates,
 }
 
 /// A counted connection, until it is dropped.
@@ -51,16 +55,24 @@ pub struct Place {
 impl Crowd {
     /// Nobody yet.
     pub fn new(limits: ConnectionLimits) -> Arc<Crowd> {
-        Arc::new(Crowd { limits, count: Mutex::default() })
+        let lately = Rates::new([Limit { within: Duration::from_secs(60), per_address: limits.per_minute }]);
+        let count = Count { in_all: 0, per_address: HashMap::new(), lately };
+        Arc::new(Crowd { limits, count: Mutex::new(count) })
     }
 
     /// Counts a connection from this address, or refuses it.
-    pub fn admit(self: &Arc<Crowd>, peer: IpAddr) -> Option<Place> {
+    pub fn admit(self: &Arc<Crowd>, peer: IpAddr, now: Instant) -> Option<Place> {
         let address = counted_as(peer, self.limits.exempt_loopback);
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         let from_there = address.and_then(|address| count.per_address.get(&address)).copied().unwrap_or(0);
         if count.in_all >= self.limits.in_all || from_there >= self.limits.per_address {
             return None;
+        }
+        if let Some(address) = address {
+            if count.lately.is_used_up(address, now) {
+                return None;
+            }
+            count.lately.note(address, now);
         }
         count.in_all += 1;
         if let Some(address) = address {
@@ -86,8 +98,7 @@ impl Drop for Place {
 fn counted_as(peer: IpAddr, exempt_loopback: bool) -> Option<IpAddr> {
     match peer.to_canonical() {
         own if own.is_loopback() && exempt_loopback => None,
-        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()),
-        v4 => Some(v4),
+        other => Some(subscriber(other)),
     }
 }
 
@@ -160,7 +171,7 @@ async fn accept_until_shutdown<S, F>(
         match accepted {
             Ok((stream, peer)) => {
                 failing = false;
-                match crowd.admit(peer.ip()) {
+                match crowd.admit(peer.ip(), Instant::now()) {
                     Some(place) => welcome(stream, peer, place, running, &serve),
                     None => turn_away(&stream, peer, too_many),
                 }
@@ -233,38 +244,42 @@ pub(super) async fn told(shutdown: &mut watch::Receiver<bool>) {
 mod tests {
     use super::*;
 
-    const LIMITS: ConnectionLimits = ConnectionLimits { in_all: 4, per_address: 2, exempt_loopback: true };
+    const LIMITS: ConnectionLimits = ConnectionLimits { in_all: 4, per_address: 2, per_minute: 20, exempt_loopback: true };
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
+    fn admit(crowd: &Arc<Crowd>, peer: &str) -> Option<Place> {
+        crowd.admit(ip(peer), Instant::now())
+    }
+
     #[test]
     fn each_address_has_its_share_and_gets_it_back() {
         let crowd = Crowd::new(LIMITS);
-        let first = crowd.admit(ip("192.0.2.1")).unwrap();
-        let _second = crowd.admit(ip("::ffff:192.0.2.1")).unwrap();
-        assert!(crowd.admit(ip("192.0.2.1")).is_none());
-        assert!(crowd.admit(ip("192.0.2.2")).is_some());
+        let first = admit(&crowd, "192.0.2.1").unwrap();
+        let _second = admit(&crowd, "::ffff:192.0.2.1").unwrap();
+        assert!(admit(&crowd, "192.0.2.1").is_none());
+        assert!(admit(&crowd, "192.0.2.2").is_some());
         drop(first);
-        assert!(crowd.admit(ip("192.0.2.1")).is_some());
+        assert!(admit(&crowd, "192.0.2.1").is_some());
     }
 
     #[test]
     fn an_ipv6_network_counts_as_one() {
         let crowd = Crowd::new(LIMITS);
-        let _places = [crowd.admit(ip("2001:db8::1")).unwrap(), crowd.admit(ip("2001:db8::ffff:2")).unwrap()];
-        assert!(crowd.admit(ip("2001:db8::3")).is_none());
-        assert!(crowd.admit(ip("2001:db8:0:1::3")).is_some());
+        let _places = [admit(&crowd, "2001:db8::1").unwrap(), admit(&crowd, "2001:db8::ffff:2").unwrap()];
+        assert!(admit(&crowd, "2001:db8::3").is_none());
+        assert!(admit(&crowd, "2001:db8:0:1::3").is_some());
     }
 
     #[test]
     fn all_together_are_limited_too_and_nothing_is_left_behind() {
         let crowd = Crowd::new(LIMITS);
-        let places: Vec<_> = (0..4).map(|_| crowd.admit(ip("127.0.0.1")).unwrap()).collect();
-        assert!(crowd.admit(ip("192.0.2.1")).is_none());
+        let places: Vec<_> = (0..4).map(|_| admit(&crowd, "127.0.0.1").unwrap()).collect();
+        assert!(admit(&crowd, "192.0.2.1").is_none());
         drop(places);
-        drop(crowd.admit(ip("192.0.2.1")).unwrap());
+        drop(admit(&crowd, "192.0.2.1").unwrap());
         let count = crowd.count.lock().unwrap();
         assert_eq!((count.in_all, count.per_address.len()), (0, 0));
     }
@@ -272,7 +287,17 @@ mod tests {
     #[test]
     fn loopback_is_exempt_only_if_asked() {
         let crowd = Crowd::new(ConnectionLimits { exempt_loopback: false, ..LIMITS });
-        let _places = [crowd.admit(ip("::1")).unwrap(), crowd.admit(ip("::1")).unwrap()];
-        assert!(crowd.admit(ip("::1")).is_none());
+        let _places = [admit(&crowd, "::1").unwrap(), admit(&crowd, "::1").unwrap()];
+        assert!(admit(&crowd, "::1").is_none());
+    }
+
+    #[test]
+    fn whoever_comes_again_and_again_has_to_wait() {
+        let crowd = Crowd::new(ConnectionLimits { per_minute: 3, ..LIMITS });
+        let start = Instant::now();
+        let comes = |after| crowd.admit(ip("192.0.2.1"), start + Duration::from_secs(after)).is_some();
+        assert!(comes(0) && comes(1) && comes(2) && !comes(3));
+        assert!(admit(&crowd, "192.0.2.2").is_some());
+        assert!(comes(100), "those of the minute before count for less and less");
     }
 }

@@ -12,6 +12,7 @@ pub mod dns;
 mod driver;
 mod leaf;
 mod listen;
+pub mod rates;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -35,7 +35,7 @@ struct Server {
 const PATIENCE: Patience =
     Patience { handshake: Duration::from_millis(500), write: Duration::from_millis(500), goodbye: Duration::from_millis(200) };
 
-const LIMITS: ConnectionLimits = ConnectionLimits { in_all: 10, per_address: 3, exempt_loopback: false };
+const LIMITS: ConnectionLimits = ConnectionLimits { in_all: 10, per_address: 3, per_minute: 1_000, exempt_loopback: false };
 
 impl Server {
     async fn start(implicit: bool) -> Server {

@@ -4,6 +4,7 @@
 //! [`Logins`] answers what a SASL exchange asks; [`new_credential`] makes what it compares with. Reads names and
 //! passwords of strangers. Gap: mail of strangers has level 0 as long as SPF, DKIM and DMARC are not verified.
 
+pub mod guard;
 mod logins;
 mod passwords;
 #[cfg(test)]

@@ -54,6 +54,10 @@ replies! {
     TOO_MANY_ERRORS = 421 4 . 7 . 0 "Too many errors";
     /// The peer guesses passwords.
     TOO_MANY_FAILURES = 421 4 . 7 . 0 "Too many failed authentications";
+    /// The peer reads out a list of names.
+    TOO_MANY_UNKNOWN = 450 4 . 7 . 1 "Too many unknown recipients from your address; try again in an hour";
+    /// RFC 6647 §2.1.
+    GREYLISTED = 450 4 . 7 . 1 "Try again in a few minutes";
     /// Something here went wrong; it may pass.
     LOCAL_ERROR = 451 4 . 3 . 0 "Local error; try again later";
     /// The disk or a quota is full.

@@ -5,12 +5,14 @@
 //! key stands in `conf/default.toml`, which is the reference for people too.
 
 mod dns;
+mod abuse;
 mod mta_sts;
 mod problems;
 #[cfg(test)]
 mod tests;
 
 use crate::store::engine::rocksdb::RocksConfig;
+pub use abuse::Abuse;
 use anyhow::Context;
 pub use dns::Dns;
 pub use mta_sts::MtaSts;
@@ -45,6 +47,8 @@ pub struct Config {
     pub mta_sts: MtaSts,
     /// Where names are looked up.
     pub dns: Dns,
+    /// How strangers are treated.
+    pub abuse: Abuse,
     /// How much is taken.
     pub limits: Limits,
     /// How long is waited.

@@ -3,8 +3,8 @@
 //! Three passes, each of which needs the one before: the file against the defaults (keys and kinds of values),
 //! the values themselves (addresses and words), and their meaning (names and ranges).
 
-use super::Config;
 use super::mta_sts::MODES;
+use super::{Abuse, Config};
 use crate::doors::http::mta_sts::MAX_AGE_SECONDS_MAX;
 use std::fmt;
 use std::net::SocketAddr;
@@ -99,6 +99,7 @@ impl Problems {
     /// Checks what each value means.
     pub(super) fn check(&mut self, config: &Config) {
         self.check_names(config);
+        self.check_abuse(&config.abuse);
         self.check_ranges(config);
     }
 
@@ -111,6 +112,21 @@ impl Problems {
         }
         for domain in config.domains.iter().filter(|domain| !is_domain(domain)) {
             self.add("domains", quoted(domain), "this is not a domain such as \"example.org\"");
+        }
+    }
+
+    fn check_abuse(&mut self, abuse: &Abuse) {
+        self.within("abuse.connections_per_minute_max", abuse.connections_per_minute_max.into(), 10..=1_000_000);
+        self.within("abuse.failed_logins_per_hour_max", abuse.failed_logins_per_hour_max.into(), 3..=1_000_000);
+        self.within("abuse.failed_logins_per_day_max", abuse.failed_logins_per_day_max.into(), 3..=1_000_000);
+        self.within("abuse.unknown_recipients_per_hour_max", abuse.unknown_recipients_per_hour_max.into(), 3..=1_000_000);
+        // RFC 5321 §4.5.3.2 lets a client give up after five minutes.
+        self.within("abuse.tarpit_seconds_max", abuse.tarpit_seconds_max, 0..=120);
+        self.within("abuse.first_time_delay_seconds", abuse.first_time_delay_seconds, 0..=120);
+        self.within("abuse.greylisting_seconds", abuse.greylisting_seconds.unsigned_abs(), 1..=86_400);
+        self.within("abuse.junk_score", abuse.junk_score.unsigned_abs().into(), 1..=1_000);
+        for list in abuse.blocklists.iter().filter(|list| !is_domain(list)) {
+            self.add("abuse.blocklists", quoted(list), "this is not the name of a list, such as \"zen.example.net\"");
         }
     }
 

@@ -3,19 +3,12 @@
 use super::model::link::{Did, Link};
 use super::*;
 use crate::delivery::tests::{House, house};
-use crate::doors::Limits;
 use crate::store::{DeliveredBody, Delivery};
-use crate::trust::Logins;
 use bytes::Bytes;
 use stoa_mailbox::{FlagNames, UidSet};
 
 fn services(house: &House) -> Arc<Services> {
-    Arc::new(Services {
-        store: house.store.clone(),
-        logins: Logins::new(house.store.clone(), [0; 32], 1),
-        delivery: house.delivery.clone(),
-        limits: Limits { message_bytes_max: 1_000, recipients_max: 10 },
-    })
+    Arc::new(Services::of(house.store.clone(), house.delivery.clone(), 1_000))
 }
 
 fn door(house: &House, account: Trust) -> ImapDoor {

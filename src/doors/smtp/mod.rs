@@ -11,6 +11,7 @@ use crate::delivery::{Intake, Resolved};
 use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
 use crate::store::StoreError;
 use crate::trust::Trust;
+use crate::trust::guard::Greylisted;
 use refusals::{Refused, failed, not_delivered};
 use std::convert::Infallible;
 use std::io;
@@ -71,7 +72,7 @@ impl Door<Server> for SmtpDoor {
         let answer = match question {
             Question::Authenticate(question) => self.authenticate(question).await,
             Question::Sender { reverse_path, client, .. } => self.sender(&reverse_path, &client).await,
-            Question::Recipient { address, client, .. } => self.recipient(&address, &client).await,
+            Question::Recipient { address, reverse_path, client } => self.recipient(&address, &reverse_path, &client).await,
             Question::BeginBody(envelope) => Ok(self.begin(envelope)),
             Question::EndBody => self.end().await,
             Question::AbortBody => {
@@ -123,15 +124,40 @@ impl SmtpDoor {
         Err(Refused(Reply::SENDER_NOT_OWNED.text(format!("{address} is not an address of your account; send as one that you own"))))
     }
 
-    async fn recipient(&self, address: &Address, client: &Client) -> Result<Answer, Refused> {
+    async fn recipient(&self, address: &Address, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
+        if self.account.is_none() && !self.services.guard.hears_recipients(client.peer, Instant::now()) {
+            tracing::info!(peer = %client.peer, %address, "put off a recipient: too many from there were unknown");
+            return Err(Refused(Reply::TOO_MANY_UNKNOWN));
+        }
         let refusal = match self.services.delivery.recipient(address).await.map_err(failed)? {
-            Resolved::Local(_) => return Ok(Answer::Accept),
+            Resolved::Local(_) if self.account.is_some() => return Ok(Answer::Accept),
+            Resolved::Local(_) => return self.greylist(address, reverse_path, client).await,
             Resolved::Elsewhere if self.account.is_some() => return Ok(Answer::Accept),
             Resolved::Elsewhere => Reply::NO_RELAY,
-            Resolved::Unknown => Reply::UNKNOWN_RECIPIENT.text(format!("There is no {address} here; check the address")),
+            Resolved::Unknown => {
+                // Who signed in mistypes and shall see it at once.
+                if self.account.is_none() {
+                    tokio::time::sleep(self.services.guard.recipient_unknown(client.peer, Instant::now())).await;
+                }
+                Reply::UNKNOWN_RECIPIENT.text(format!("There is no {address} here; check the address"))
+            }
         };
         tracing::info!(peer = %client.peer, %address, code = refusal.code, "refused a recipient");
         Err(Refused(refusal))
+    }
+
+    /// Where the owner wants it, a stranger has to come again.
+    async fn greylist(&self, address: &Address, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
+        let Some(greylist) = &self.services.greylist else { return Ok(Answer::Accept) };
+        let asked = greylist.ask(client.peer, &reverse_path.to_string(), &address.to_string(), super::now()).await;
+        match asked.map_err(failed)? {
+            Greylisted::Passed => Ok(Answer::Accept),
+            Greylisted::Wait(seconds) => {
+                tracing::info!(peer = %client.peer, %address, seconds, "asked a stranger to come again");
+                let text = format!("You write here for the first time; try again in {seconds} seconds");
+                Err(Refused(Reply::GREYLISTED.text(text)))
+            }
+        }
     }
 
     fn begin(&mut self, envelope: Envelope) -> Answer {

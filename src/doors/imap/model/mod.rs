@@ -22,9 +22,8 @@ mod wire;
 use super::Services;
 use crate::delivery::admit::{Wish, admit};
 use crate::delivery::tests::{House, house};
-use crate::doors::Limits;
 use crate::store::Place;
-use crate::trust::{Logins, Trust};
+use crate::trust::Trust;
 use client::{Checked, Client};
 use command::{Command, Flying, Set, What};
 use dice::Dice;
@@ -96,12 +95,7 @@ impl World {
             views.push(view);
             places.push(place);
         }
-        let services = Services {
-            logins: Logins::new(store.clone(), [0; 32], 1),
-            store,
-            delivery,
-            limits: Limits { message_bytes_max: 1_000_000, recipients_max: 10 },
-        };
+        let services = Services::of(store, delivery, 1_000_000);
         let peers = (0..CLIENTS).map(|_| Peer::default()).collect();
         Self {
             services: Arc::new(services),
