@@ -8,6 +8,7 @@
 //! | `1 = imaps plato` | connect, read the greeting and sign in; nothing of it is to be expected |
 //! | `1 TLS` | shake hands, after STARTTLS was accepted |
 //! | `1 C: text` | the client sends a line |
+//! | `1 C> raw` | the client sends these octets, with `\r`, `\n` and `\0` for those that cannot be written |
 //! | `1 S: pattern` | the next line of the server is this; `*` at the end stands for anything |
 //! | `1 S~ pattern` | lines are read until one is this |
 //! | `3 GET /path` | the page of this path is fetched |
@@ -49,6 +50,10 @@ impl Stage<'_> {
                 self.wire(connection)?.start_tls(&tls).map_err(|error| error.to_string())
             }
             "C:" => self.wire(connection)?.send(format!("{text}\r\n").as_bytes()).map_err(|error| error.to_string()),
+            "C>" => {
+                let raw = text.replace("\\r", "\r").replace("\\n", "\n").replace("\\0", "\0");
+                self.wire(connection)?.send(raw.as_bytes()).map_err(|error| error.to_string())
+            }
             "S:" => {
                 let line = self.line(connection)?;
                 if self.matches(text, &line) { Ok(()) } else { Err(format!("the server said {line}")) }
