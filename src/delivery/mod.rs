@@ -9,6 +9,7 @@ pub mod admit;
 mod authserv;
 mod header;
 mod intake;
+mod letter;
 mod recipients;
 
 pub use intake::{Intake, Received, summarize};
