@@ -7,6 +7,7 @@
 pub mod guard;
 mod logins;
 mod passwords;
+pub mod signing;
 #[cfg(test)]
 mod tests;
 
