@@ -5,6 +5,7 @@
 //! | `stoa.toml` | the configuration, unless it is elsewhere |
 //! | `store/` | mail, accounts and the queue |
 //! | `login.key` | the key from which unknown users get their believable salts |
+//! | `dkim/` | the keys that sign mail, by domain |
 //! | `tls/`, `acme/` | the certificate and its key; challenges while a new one is fetched |
 //! | `control.socket` | where a running server takes changes of accounts |
 //! | `snapshot-…/` | the store of one moment, while a backup, a check or an export reads it |
@@ -87,6 +88,11 @@ impl Home {
 
     pub(super) fn control_socket(&self) -> PathBuf {
         self.0.join("control.socket")
+    }
+
+    /// Where the keys of domains lie.
+    pub(super) fn dkim(&self) -> PathBuf {
+        self.0.join("dkim")
     }
 
     /// Opens the store, or says why not; one process at a time can.

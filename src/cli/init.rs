@@ -8,6 +8,7 @@ use super::home::{self, Home};
 use super::{account, dns, now, say, secrets};
 use crate::store::Store;
 use crate::trust;
+use crate::trust::signing::Keyring;
 use anyhow::{Context, bail};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use std::fs;
@@ -47,10 +48,12 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let home = Home::make(&dir)?;
     home.login_key()?;
     make_certificate(&dir.join("tls"), &config)?;
+    let keyring = Keyring::open(&home.dkim(), &config.domains, config.signing.settings());
+    keyring.ensure(now()).await;
     let store = home.open_store(&(&config.store).into()).await?;
     let password = make_owner(&store, &config, &arguments.address).await?;
     secrets::write(&file, text.as_bytes())?;
-    say(&next_steps(&dir, &config, &arguments.address, &password));
+    say(&next_steps(&dir, &config, &keyring, &arguments.address, &password));
     Ok(())
 }
 
@@ -94,7 +97,7 @@ async fn make_owner(store: &Store, config: &Config, address: &str) -> anyhow::Re
     Ok(password)
 }
 
-fn next_steps(dir: &Path, config: &Config, address: &str, password: &Secret) -> String {
+fn next_steps(dir: &Path, config: &Config, keyring: &Keyring, address: &str, password: &Secret) -> String {
     let host = &config.hostname;
     let dir = dir.display();
     format!(
@@ -109,7 +112,7 @@ fn next_steps(dir: &Path, config: &Config, address: &str, password: &Secret) -> 
          4. Add your account to a mail program; docs/clients.md helps.",
         domain = config.primary_domain(),
         password = password.reveal(),
-        records = dns::records(config),
+        records = dns::records(config, keyring),
     )
 }
 

@@ -4,9 +4,10 @@ use super::config::Config;
 use super::control::Control;
 use super::home::Home;
 use super::server::{Server, Service};
-use super::{Place, logging};
+use super::{Place, logging, now};
 use crate::doors::http::Site;
 use crate::queue;
+use crate::trust::signing::Keyring;
 use std::sync::Arc;
 
 pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
@@ -14,6 +15,8 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     logging::begin(config.log);
     let home = Home::of(&config)?;
     let store = home.open_store(&(&config.store).into()).await?;
+    let keyring = Keyring::open(&home.dkim(), &config.domains, config.signing.settings());
+    keyring.ensure(now()).await;
     let mut server = Server::new(&config, store, home.login_key()?, false)?;
     server.listen_for_mail(&config).await?;
     listen_for_web(&mut server, &config).await?;

@@ -8,6 +8,7 @@ mod dns;
 mod abuse;
 mod mta_sts;
 mod problems;
+mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use dns::Dns;
 pub use mta_sts::MtaSts;
 pub use problems::{Problem, Problems};
 use serde::Deserialize;
+pub use signing::Signing;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,8 @@ pub struct Config {
     pub dns: Dns,
     /// How strangers are treated.
     pub abuse: Abuse,
+    /// How our mail is signed.
+    pub signing: Signing,
     /// How much is taken.
     pub limits: Limits,
     /// How long is waited.

@@ -113,6 +113,9 @@ impl Problems {
         for domain in config.domains.iter().filter(|domain| !is_domain(domain)) {
             self.add("domains", quoted(domain), "this is not a domain such as \"example.org\"");
         }
+        for domain in config.signing.rsa_only_destinations.iter().filter(|domain| !is_domain(domain)) {
+            self.add("signing.rsa_only_destinations", quoted(domain), "this is not a domain such as \"example.org\"");
+        }
     }
 
     fn check_abuse(&mut self, abuse: &Abuse) {
@@ -142,6 +145,9 @@ impl Problems {
         self.within("limits.connections_max", number(limits.connections_max), 10..=1_000_000);
         self.within("limits.connections_per_address_max", number(limits.connections_per_address_max), 1..=1_000_000);
         self.within("limits.argon2_at_once_max", number(limits.argon2_at_once_max), 1..=64);
+        if config.signing.rotate_days != 0 {
+            self.within("signing.rotate_days", config.signing.rotate_days, super::signing::ROTATE_DAYS);
+        }
         // Shorter, and an attacker who waits a day has the policy forgotten.
         self.within("mta_sts.max_age_seconds", config.mta_sts.max_age_seconds, 86_400..=MAX_AGE_SECONDS_MAX);
         self.within("timeouts.shutdown_seconds", config.timeouts.shutdown_seconds, 0..=600);

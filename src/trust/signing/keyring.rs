@@ -55,6 +55,19 @@ impl Published {
     pub fn name(&self) -> String {
         format!("{}._domainkey.{}", self.selector.name, self.domain)
     }
+
+    /// The text as a zone file has it: in strings of 255 octets at most (RFC 1035 §3.3.14).
+    pub fn text_strings(&self) -> String {
+        let strings: Vec<String> = self.strings().map(|string| format!("\"{string}\"")).collect();
+        strings.join(" ")
+    }
+
+    /// The strings of the text.
+    pub fn strings(&self) -> impl Iterator<Item = &str> {
+        const STRING_OCTETS_MAX: usize = 255;
+        // A record is ASCII, so every cut is between characters.
+        self.record.as_bytes().chunks(STRING_OCTETS_MAX).filter_map(|string| std::str::from_utf8(string).ok())
+    }
 }
 
 impl Keyring {

@@ -154,17 +154,7 @@ async fn stored(store: &Store, message: &[u8]) -> BodyReader {
     body.write(message).await.unwrap();
     let staged = body.finish();
     let body = staged.reference();
-    let queued = Queued {
-        reverse_path: String::new(),
-        prefix: Bytes::new(),
-        body,
-        ret: 0,
-        envelope_id: None,
-        accepted: NOW,
-        smtputf8: false,
-        content: 0,
-        recipients: Vec::new(),
-    };
+    let queued = Queued::of(String::new(), Bytes::new(), body, NOW, Vec::new());
     let delivery = Delivery {
         queue: Some((NOW.cast_unsigned(), queued)),
         ..Delivery::of(DeliveredBody::Staged(staged), Bytes::new(), Bytes::new(), Bytes::new())
