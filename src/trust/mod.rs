@@ -4,10 +4,12 @@
 //! [`Logins`] answers what a SASL exchange asks; [`new_credential`] makes what it compares with. Reads names and
 //! passwords of strangers. Gap: mail of strangers has level 0 as long as SPF, DKIM and DMARC are not verified.
 
+pub mod doubt;
 pub mod guard;
 mod logins;
 mod passwords;
 pub mod signing;
+pub mod reputation;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +18,7 @@ pub use passwords::{generate_password, new_credential};
 
 use crate::store::{Account, HolderId, Message};
 use bytes::Bytes;
+use std::net::IpAddr;
 use stoa_record::{Reader, RecordError, Writer};
 
 /// How sure we are of whom a message is from.
@@ -53,17 +56,23 @@ pub enum Principal {
 pub struct Trust {
     level: Level,
     principal: Principal,
+    origin: Option<IpAddr>,
 }
 
 impl Trust {
     /// Of what an account does after it authenticated.
     pub fn of_account(account: &Account) -> Self {
-        Self { level: Level::Authenticated, principal: Principal::Account(account.holder, account.address.clone()) }
+        Self { level: Level::Authenticated, principal: Principal::Account(account.holder, account.address.clone()), origin: None }
     }
 
     /// Of a message that came from outside, with nothing verified.
     pub fn of_stranger() -> Self {
-        Self { level: Level::None, principal: Principal::Nobody }
+        Self { level: Level::None, principal: Principal::Nobody, origin: None }
+    }
+
+    /// The same, of a message that came from this address.
+    pub fn from_peer(self, peer: IpAddr) -> Self {
+        Self { origin: Some(peer.to_canonical()), ..self }
     }
 
     /// What was stored with a message; older messages have none, which is that of a stranger.
@@ -79,6 +88,11 @@ impl Trust {
     /// Of whom.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// The address that a stranger's message came from.
+    pub fn origin(&self) -> Option<IpAddr> {
+        self.origin
     }
 
     /// The account whose rights it has, if it is one's.
@@ -97,6 +111,7 @@ impl Trust {
             Principal::Account(holder, address) => record.u64(2, holder.0).str(3, address),
             Principal::Address(address) => record.str(3, address),
         };
+        let record = self.origin.iter().fold(record, |record, origin| record.str(4, &origin.to_string()));
         record.finish().into()
     }
 
@@ -111,6 +126,7 @@ impl Trust {
             (None, None) => Principal::Nobody,
             (Some(_), None) => return Err(RecordError::Missing(3)),
         };
-        Ok(Self { level, principal })
+        let origin = record.str(4)?.and_then(|origin| origin.parse().ok());
+        Ok(Self { level, principal, origin })
     }
 }

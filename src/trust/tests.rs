@@ -166,7 +166,11 @@ fn a_trust_reads_back() {
     let of_account = Trust::of_account(&account);
     assert_eq!(of_account.level(), Level::Authenticated);
     assert_eq!(*of_account.principal(), Principal::Account(HolderId(3), ADDRESS.into()));
-    let of_member = Trust { level: Level::Dmarc, principal: Principal::Address("alice@example.net".into()) };
+    let of_member = Trust {
+        level: Level::Dmarc,
+        principal: Principal::Address("alice@example.net".into()),
+        origin: Some("192.0.2.1".parse().unwrap()),
+    };
     for trust in [of_account, of_member, Trust::of_stranger()] {
         assert_eq!(Trust::from_bytes(&trust.to_bytes()).unwrap(), trust);
     }

@@ -4,8 +4,8 @@
 //! or all that is wrong with the file at once, each problem with its key, its value and what is allowed. Every
 //! key stands in `conf/default.toml`, which is the reference for people too.
 
-mod dns;
 mod abuse;
+mod dns;
 mod mta_sts;
 mod problems;
 mod signing;
