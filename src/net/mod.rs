@@ -3,13 +3,15 @@
 //! [`listen`] accepts connections within limits, [`Connection`] is one of them with or without TLS, and
 //! [`drive`] is the one loop that turns any [`stoa_session::Session`] into a conversation on it. [`Tls`] holds
 //! a certificate that may change while the server runs; [`certificate`] makes one for a demo, [`Leaf`] says what is
-//! in one. [`dns`] looks names up. Reads bytes from strangers: knows no account and no store.
+//! in one. [`dns`] looks names up, [`https`] fetches. Reads bytes from strangers: knows no account and no store.
 
+mod authorities;
 pub mod certificate;
 mod connection;
 mod deflate;
 pub mod dns;
 mod driver;
+pub mod https;
 mod leaf;
 mod listen;
 pub mod rates;
@@ -17,6 +19,7 @@ pub mod rates;
 mod tests;
 mod tls;
 
+pub use authorities::authorities;
 pub use connection::{Connection, Stream};
 pub use driver::{Door, Ended, OUTBOX_BYTES_MAX, Outbox, Patience, drive};
 pub use leaf::Leaf;

@@ -9,6 +9,7 @@ mod dns;
 mod mta_sts;
 mod problems;
 mod signing;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use anyhow::Context;
 pub use dns::Dns;
 pub use mta_sts::MtaSts;
 pub use problems::{Problem, Problems};
+pub use queue::Queue;
 use serde::Deserialize;
 pub use signing::Signing;
 use std::io::ErrorKind;
@@ -53,6 +55,8 @@ pub struct Config {
     pub abuse: Abuse,
     /// How our mail is signed.
     pub signing: Signing,
+    /// How mail for other hosts leaves.
+    pub queue: Queue,
     /// How much is taken.
     pub limits: Limits,
     /// How long is waited.
@@ -201,7 +205,11 @@ impl Config {
             // The components of a path leave out a "." in its middle or at its end.
             *path = directory.join(&path).components().collect();
         }
-        for path in [&mut self.dns.trust_anchor_file].into_iter().filter(|path| !path.as_os_str().is_empty()) {
+        let queue = &mut self.queue;
+        for path in [&mut self.dns.trust_anchor_file, &mut queue.smarthost_password_file, &mut queue.extra_ca_file]
+            .into_iter()
+            .filter(|path| !path.as_os_str().is_empty())
+        {
             *path = directory.join(&path).components().collect();
         }
     }

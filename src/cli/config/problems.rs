@@ -101,6 +101,22 @@ impl Problems {
         self.check_names(config);
         self.check_abuse(&config.abuse);
         self.check_ranges(config);
+        self.check_smarthost(config);
+    }
+
+    fn check_smarthost(&mut self, config: &Config) {
+        let queue = &config.queue;
+        if queue.smarthost.is_empty() {
+            return;
+        }
+        let is_host = |host: &str| is_domain(host) || host.parse::<std::net::IpAddr>().is_ok();
+        if !queue.smarthost().is_some_and(|(host, port)| is_host(host) && port != 0) {
+            self.add("queue.smarthost", quoted(&queue.smarthost), "this must be a host and a port, such as \"mail.example.net:465\"");
+        }
+        if queue.smarthost_login.is_empty() != queue.smarthost_password_file.as_os_str().is_empty() {
+            let login = quoted(&queue.smarthost_login);
+            self.add("queue.smarthost_login", login, "a login needs a smarthost_password_file, and a password file a login");
+        }
     }
 
     fn check_names(&mut self, config: &Config) {
@@ -138,6 +154,8 @@ impl Problems {
         let (limits, store) = (&config.limits, &config.store);
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         // A message must leave room for the 4 GiB that a size of RFC822.SIZE can say.
+        self.within("queue.smtp_port", config.queue.smtp_port.into(), 1..=65_535);
+        self.within("queue.https_port", config.queue.https_port.into(), 1..=65_535);
         self.within("dns.timeout_seconds", config.dns.timeout_seconds, 1..=60);
         self.within("dns.attempts", config.dns.attempts, 0..=10);
         self.within("limits.message_bytes_max", limits.message_bytes_max, 64 << 10..=2048 * MB);

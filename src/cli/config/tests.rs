@@ -112,3 +112,17 @@ fn a_file_that_cannot_be_read_is_named_with_a_way_out() {
     let forbidden = unreadable(dir.path(), &ErrorKind::PermissionDenied.into()).to_string();
     assert!(forbidden.contains("sudo -u"), "{forbidden}");
 }
+
+#[test]
+fn a_smarthost_needs_a_port_and_a_login_a_password() {
+    for (text, want) in [
+        ("[queue]\nsmarthost = 'mail.example.net'", "such as \"mail.example.net:465\""),
+        ("[queue]\nsmarthost = 'a b:25'", "such as \"mail.example.net:465\""),
+        ("[queue]\nsmarthost = 'mail.example.net:465'\nsmarthost_login = 'me'", "needs a smarthost_password_file"),
+    ] {
+        let message = refused(&format!("{SMALLEST}\n{text}\n"));
+        assert!(message.contains(want), "{message}");
+    }
+    let config = Config::parse(&format!("{SMALLEST}\n[queue]\nsmarthost = '[::1]:587'\n")).unwrap();
+    assert_eq!(config.queue.smarthost(), Some(("::1", 587)));
+}
