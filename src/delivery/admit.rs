@@ -5,6 +5,7 @@
 //! their holder sends; a mailbox with a role will be asked before the change is made.
 
 use super::Received;
+use super::training::Sorting;
 use crate::store::{Change, Delivery as Filing, Outcome, Place, Store, StoreError};
 use crate::trust::Trust;
 use stoa_mailbox::{FlagChange, FlagNames, ModSeq, UidSet};
@@ -99,10 +100,17 @@ pub async fn admit(store: &Store, actor: &Trust, mailbox: Place, wish: Wish, now
         Wish::Append(letters) => letters.iter().map(|letter| letter.message.body.clone()).collect(),
         _ => Vec::new(),
     };
+    let sorting = match &wish {
+        Wish::Copy { uids, to, .. } if rights(actor, mailbox).read => Sorting::look(store, mailbox, to.1, uids).await,
+        _ => None,
+    };
     let outcome = match change(actor, mailbox, wish, now) {
         Ok(change) => store.commit(change).await.map_err(NotAdmitted::from),
         Err(refused) => Err(refused),
     };
+    if let (Ok(_), Some(sorting)) = (&outcome, sorting) {
+        sorting.learn(store, now).await;
+    }
     // What a refused change brought is of no use; after an uncertain one nobody knows.
     if let Err(NotAdmitted::Forbidden | NotAdmitted::Store(StoreError::Refused(_))) = &outcome {
         for body in bodies {

@@ -11,6 +11,7 @@ mod header;
 mod intake;
 mod letter;
 mod recipients;
+mod training;
 
 pub use intake::{Intake, Received, summarize};
 pub use recipients::{Names, Resolved};
@@ -129,6 +130,9 @@ impl Delivery {
         let committed = self.store.commit(Change::Deliver(Box::new(filing))).await;
         if let Err(StoreError::Refused(_)) = &committed {
             self.store.discard(message.body).await;
+        }
+        if let (Ok(_), Some(account)) = (&committed, trust.account()) {
+            training::wrote_to(&self.store, account, &envelope.recipients, now).await;
         }
         committed.map(drop).map_err(NotDelivered::from)
     }

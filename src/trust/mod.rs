@@ -8,8 +8,8 @@ pub mod doubt;
 pub mod guard;
 mod logins;
 mod passwords;
-pub mod signing;
 pub mod reputation;
+pub mod signing;
 #[cfg(test)]
 mod tests;
 
