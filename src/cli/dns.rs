@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::home::Home;
+use super::keys::zone_lines;
 use super::server::Service;
 use super::{Place, say};
 use crate::trust::signing::Keyring;
@@ -37,7 +38,7 @@ fn keys(keyring: &Keyring, domain: &str) -> String {
     if published.is_empty() {
         return "; There is no key yet: `stoa serve` makes one.".to_owned();
     }
-    published.iter().map(|key| format!("{}.  IN TXT  {}\n", key.name(), key.text_strings())).collect()
+    zone_lines(&published)
 }
 
 #[cfg(test)]

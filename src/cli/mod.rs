@@ -12,6 +12,7 @@ mod demo;
 mod dns;
 mod home;
 mod init;
+mod keys;
 mod logging;
 mod secrets;
 mod serve;
@@ -46,6 +47,8 @@ enum Command {
     Serve(Place),
     /// Add and remove accounts and their passwords, also while the server runs
     Account(account::Arguments),
+    /// Show and change the keys that sign mail
+    Keys(keys::Arguments),
     /// Print the DNS records that the server needs
     Dns(Place),
     /// Measure a server, this or any other, by its SMTP and IMAP ports
@@ -89,6 +92,7 @@ fn start(command: Command) -> anyhow::Result<()> {
             Command::Init(arguments) => init::run(arguments).await,
             Command::Serve(place) => serve::run(&place).await,
             Command::Account(arguments) => account::run(arguments).await,
+            Command::Keys(arguments) => keys::run(arguments).await,
             Command::Dns(place) => dns::run(&place),
             Command::Bench(arguments) => bench::run(arguments).await,
         }
@@ -132,6 +136,10 @@ mod tests {
             "account list --dir d",
             "account remove john@example.org",
             "dns --dir d",
+            "keys list --dir d",
+            "keys rotate",
+            "keys rotate example.org --dir d",
+            "keys switch example.org --force",
             "bench --ready-file f",
             "bench --smtp 25 --imaps 993 --insecure --user u --password p --to a@b --pid 1 --pid 2 --only reads,changes --json f",
         ];

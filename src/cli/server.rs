@@ -218,6 +218,10 @@ impl Server {
         self.shutdown.subscribe()
     }
 
+    pub(super) fn delivery(&self) -> &Delivery {
+        &self.services.delivery
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.services.store
     }

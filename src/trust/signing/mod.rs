@@ -17,6 +17,7 @@ mod folder;
 mod key;
 mod keyring;
 pub mod rotation;
+pub mod rotator;
 mod selector;
 #[cfg(test)]
 mod tests;
