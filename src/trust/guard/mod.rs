@@ -4,8 +4,10 @@
 //! that matters: everything is kept in memory, bounded, and forgotten when the server starts again. A refusal is always
 //! a temporary one, so that whoever shares an address with a guesser loses no mail.
 
+mod blocklists;
 mod greylist;
 
+pub use blocklists::Blocklists;
 pub use greylist::{Greylist, Greylisted};
 
 use crate::net::rates::{Limit, Rates};
