@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::control::Control;
 use super::home::Home;
-use super::server::{Server, Service};
+use super::server::{Server, Service, Standing};
 use super::{Place, keys, logging, now};
 use crate::doors::http::Site;
 use crate::net::dns::Resolver;
@@ -19,7 +19,7 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let keyring = Keyring::open(&home.dkim(), &config.domains, config.signing.settings());
     keyring.ensure(now()).await;
     let resolver = Resolver::new(&config.dns.settings()?)?;
-    let mut server = Server::new(&config, store, home.login_key()?, false)?;
+    let mut server = Server::new(&config, store, home.login_key()?, &Standing::World(resolver.clone()))?;
     server.listen_for_mail(&config).await?;
     listen_for_web(&mut server, &config).await?;
     let control = Control::listen(home.control_socket())?;

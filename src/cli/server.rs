@@ -7,10 +7,11 @@
 use super::config::Config;
 use crate::delivery::{Delivery, Names};
 use crate::doors::{self, Limits, Services, http::Site};
+use crate::net::dns::Resolver;
 use crate::net::{Connection, ConnectionLimits, Crowd, Ended, Listening, Patience, Purpose, Tls, listen};
 use crate::store::Store;
 use crate::trust::Logins;
-use crate::trust::guard::{Greylist, Guard};
+use crate::trust::guard::{Blocklists, Greylist, Guard};
 use anyhow::{Context, bail};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -125,6 +126,23 @@ struct Port {
     shutdown: watch::Receiver<bool>,
 }
 
+/// Where a server stands.
+pub(super) enum Standing {
+    /// On one machine: it asks nobody outside, and does not limit this machine's own connections.
+    Demo,
+    /// Among other servers, which are found by this.
+    World(Resolver),
+}
+
+impl Standing {
+    fn resolver(&self) -> Option<&Resolver> {
+        match self {
+            Self::Demo => None,
+            Self::World(resolver) => Some(resolver),
+        }
+    }
+}
+
 /// A server that listens.
 pub(super) struct Server {
     services: Arc<Services>,
@@ -137,8 +155,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Reads the certificates; listens nowhere yet. The demo does not limit this machine's own connections.
-    pub(super) fn new(config: &Config, store: Store, login_key: [u8; 32], exempt_loopback: bool) -> anyhow::Result<Server> {
+    /// Reads the certificates; listens nowhere yet.
+    pub(super) fn new(config: &Config, store: Store, login_key: [u8; 32], standing: &Standing) -> anyhow::Result<Server> {
         let tls = |service: Service| {
             let loaded = Tls::load(&config.tls.certificate_file, &config.tls.key_file, service.purpose());
             loaded.map(|tls| (service, Arc::new(tls))).context("cannot use the TLS certificate (tls.certificate_file, tls.key_file)")
@@ -147,10 +165,10 @@ impl Server {
             in_all: config.limits.connections_max,
             per_address: config.limits.connections_per_address_max,
             per_minute: config.abuse.connections_per_minute_max,
-            exempt_loopback,
+            exempt_loopback: standing.resolver().is_none(),
         };
         Ok(Server {
-            services: Arc::new(services(config, store, login_key, exempt_loopback)),
+            services: Arc::new(services(config, store, login_key, standing)),
             certificates: Service::ALL.into_iter().map(tls).collect::<anyhow::Result<_>>()?,
             crowd: Crowd::new(limits),
             shutdown: watch::Sender::new(false),
@@ -257,17 +275,23 @@ impl Server {
     }
 }
 
-fn services(config: &Config, store: Store, login_key: [u8; 32], exempt_loopback: bool) -> Services {
+fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Standing) -> Services {
     let primary = config.domains.first().map_or("", String::as_str);
     let names = Names { hostname: config.hostname.clone(), domains: config.domains.clone() };
     Services {
         logins: Logins::new(store.clone(), login_key, config.limits.argon2_at_once_max).with_primary_domain(primary),
         delivery: Delivery::new(store.clone(), names),
-        guard: Guard::new(config.abuse.guard(exempt_loopback)),
+        guard: Guard::new(config.abuse.guard(standing.resolver().is_none())),
+        blocklists: blocklists(config, standing),
         greylist: config.abuse.greylisting.then(|| Greylist::new(store.clone(), config.abuse.greylisting_seconds)),
         limits: Limits { message_bytes_max: config.limits.message_bytes_max, recipients_max: config.limits.recipients_max },
         store,
     }
+}
+
+fn blocklists(config: &Config, standing: &Standing) -> Option<Blocklists> {
+    let resolver = standing.resolver().filter(|_| !config.abuse.blocklists.is_empty())?;
+    Some(Blocklists::new(resolver.clone(), config.abuse.blocklists.clone()))
 }
 
 impl Port {

@@ -10,7 +10,7 @@ use crate::delivery::Delivery;
 use crate::store::{Store, StoreError};
 #[cfg(test)]
 use crate::trust::guard::GuardLimits;
-use crate::trust::guard::{Greylist, Guard};
+use crate::trust::guard::{Blocklists, Greylist, Guard};
 use crate::trust::{Logins, Trust};
 use std::net::IpAddr;
 use std::time::Instant;
@@ -26,6 +26,8 @@ pub struct Services {
     pub delivery: Delivery,
     /// Who guesses.
     pub guard: Guard,
+    /// Who is told of every stranger, where the owner wants that.
+    pub blocklists: Option<Blocklists>,
     /// Who writes for the first time, where that matters.
     pub greylist: Option<Greylist>,
     /// How much is taken.
@@ -47,6 +49,7 @@ impl Services {
             logins: Logins::new(store.clone(), [0; 32], 1),
             delivery,
             guard: Guard::new(lenient),
+            blocklists: None,
             greylist: None,
             limits: Limits { message_bytes_max, recipients_max: 10 },
             store,

@@ -115,6 +115,8 @@ replies! {
     NEEDS_SMTPUTF8 = 553 5 . 6 . 7 "This address needs SMTPUTF8";
     /// DATA or BDAT, but no recipient was accepted.
     NO_RECIPIENTS = 554 5 . 5 . 1 "No valid recipients";
+    /// RFC 5782 §2.
+    ON_A_BLOCKLIST = 554 5 . 7 . 1 "Your address is on a block list";
     /// RFC 5321 §6.3.
     MAIL_LOOP = 554 5 . 4 . 6 "This message goes round in circles";
     /// An ESMTP parameter that is not offered.

@@ -8,8 +8,8 @@ mod abuse;
 mod dns;
 mod mta_sts;
 mod problems;
-mod signing;
 mod queue;
+mod signing;
 #[cfg(test)]
 mod tests;
 

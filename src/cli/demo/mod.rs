@@ -9,7 +9,7 @@ mod show;
 
 use super::config::{Config, FILE_NAME, Log, LogFormat, LogLevel};
 use super::home::{self, Home};
-use super::server::{Server, Service};
+use super::server::{Server, Service, Standing};
 use super::{account, logging, secrets};
 use crate::doors::http::{Demo, OUTSIDE, Site};
 use crate::net::certificate;
@@ -179,7 +179,7 @@ async fn settle(store: &Store, config: &Config, people: &[Person]) -> anyhow::Re
 }
 
 async fn start(config: &Config, home: &Home, store: Store, owner: HolderId) -> anyhow::Result<Server> {
-    let mut server = Server::new(config, store.clone(), home.login_key()?, true)?;
+    let mut server = Server::new(config, store.clone(), home.login_key()?, &Standing::Demo)?;
     server.listen_for_mail(config).await?;
     let smtp = SocketAddr::new(HOST, server.port(Service::Smtp).context("the demo has a mail port")?);
     let site = Site {

@@ -114,14 +114,22 @@ impl SmtpDoor {
 
     /// RFC 6409 §6.1: an account sends in its own names. Reports have the null reverse-path, whoever sends them.
     async fn sender(&self, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
-        let (Some(account), ReversePath::Address(address)) = (self.account.as_ref().and_then(Trust::account), reverse_path) else {
-            return Ok(Answer::Accept);
-        };
+        let Some(account) = self.account.as_ref().and_then(Trust::account) else { return self.stranger(client).await };
+        let ReversePath::Address(address) = reverse_path else { return Ok(Answer::Accept) };
         if self.services.delivery.owns(account, address).await.map_err(failed)? {
             return Ok(Answer::Accept);
         }
         tracing::info!(peer = %client.peer, account = client.account, %address, "refused a sender that is not the account's");
         Err(Refused(Reply::SENDER_NOT_OWNED.text(format!("{address} is not an address of your account; send as one that you own"))))
+    }
+
+    /// A stranger begins a message.
+    async fn stranger(&self, client: &Client) -> Result<Answer, Refused> {
+        let Some(blocklists) = &self.services.blocklists else { return Ok(Answer::Accept) };
+        let Some(list) = blocklists.listing(client.peer).await else { return Ok(Answer::Accept) };
+        tracing::info!(peer = %client.peer, list, "refused a sender that is on a block list");
+        let text = format!("The address {} is on the block list {list}; ask there to be removed", client.peer);
+        Err(Refused(Reply::ON_A_BLOCKLIST.text(text)))
     }
 
     async fn recipient(&self, address: &Address, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
