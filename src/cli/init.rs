@@ -105,14 +105,14 @@ fn next_steps(dir: &Path, config: &Config, keyring: &Keyring, address: &str, pas
          Your account:   {address}\n\
          Your password:  {password}\n\
          It is shown only now; `stoa account password {address} --dir {dir}` sets another.\n\n\
-         1. Put these records into DNS (`stoa dns --dir {dir}` prints them again):\n\n{records}\n\
+         1. Put these records into DNS (`stoa dns --dir {dir}` prints them again, and those for later):\n\n{records}\n\
          2. Get a certificate for {host}; docs/install.md shows how. Until then there is a self-made one in\n\
          \u{20}  {dir}/tls, which mail programs warn of.\n\
          3. Start the server:  stoa serve --dir {dir}\n\
          4. Add your account to a mail program; docs/clients.md helps.",
         domain = config.primary_domain(),
         password = password.reveal(),
-        records = dns::records(config, keyring),
+        records = dns::show::list(&dns::facts::Facts::collect(config, keyring), false),
     )
 }
 

@@ -50,7 +50,7 @@ enum Command {
     /// Show and change the keys that sign mail
     Keys(keys::Arguments),
     /// Print the DNS records that the server needs
-    Dns(Place),
+    Dns(dns::Arguments),
     /// Measure a server, this or any other, by its SMTP and IMAP ports
     Bench(bench::Arguments),
 }
@@ -93,7 +93,7 @@ fn start(command: Command) -> anyhow::Result<()> {
             Command::Serve(place) => serve::run(&place).await,
             Command::Account(arguments) => account::run(arguments).await,
             Command::Keys(arguments) => keys::run(arguments).await,
-            Command::Dns(place) => dns::run(&place),
+            Command::Dns(arguments) => dns::run(arguments),
             Command::Bench(arguments) => bench::run(arguments).await,
         }
     })
@@ -140,6 +140,7 @@ mod tests {
             "keys rotate",
             "keys rotate example.org --dir d",
             "keys switch example.org --force",
+            "dns --zone --address 192.0.2.1 --address 2001:db8::1",
             "bench --ready-file f",
             "bench --smtp 25 --imaps 993 --insecure --user u --password p --to a@b --pid 1 --pid 2 --only reads,changes --json f",
         ];
@@ -157,6 +158,7 @@ mod tests {
             "account app-password john@example.org",
             "account app-password john@example.org phone --revoke phone",
             "bench --only everything",
+            "dns --address mail.example.org",
             "bench --ca f --insecure",
             "bench --messages 0",
         ];
