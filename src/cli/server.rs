@@ -12,6 +12,7 @@ use crate::net::{Connection, ConnectionLimits, Crowd, Ended, Listening, Patience
 use crate::store::Store;
 use crate::trust::Logins;
 use crate::trust::guard::{Blocklists, Greylist, Guard};
+use crate::trust::reputation::Reputation;
 use anyhow::{Context, bail};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -247,6 +248,7 @@ impl Server {
     /// Serves until a signal comes or the store fails, then lets connections end.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         self.beside(reclaim(self.services.store.clone()));
+        self.beside(forget_strangers(Arc::clone(&self.services)));
         let failed = tokio::select! {
             stopped = signalled() => {
                 tracing::info!(signal = stopped?, "stopping");
@@ -367,6 +369,22 @@ async fn reclaim(store: Store) {
         let long_ago = jiff::Timestamp::now().as_second() - STAGED_SECONDS_MAX;
         if let Err(error) = store.sweep(long_ago).await {
             tracing::error!(%error, "cannot remove messages that never came to their end");
+        }
+    }
+}
+
+/// How often those are forgotten of whom nothing was heard for long.
+const FORGET_EVERY: Duration = Duration::from_secs(86_400);
+
+async fn forget_strangers(services: Arc<Services>) {
+    let mut every = tokio::time::interval(FORGET_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let now = super::now();
+        let forgotten = Reputation::new(services.store.clone()).sweep(now).await.and(Greylist::sweep(&services.store, now).await);
+        if let Err(error) = forgotten {
+            tracing::error!(%error, "cannot forget strangers of whom nothing was heard for long");
         }
     }
 }

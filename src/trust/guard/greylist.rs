@@ -82,14 +82,14 @@ impl Greylist {
     }
 
     /// Removes notes of those who did not write for long.
-    pub async fn sweep(&self, now: i64) -> Result<(), StoreError> {
-        let notes = self.store.notes(NoteKind::Greylist, b"").await?;
+    pub async fn sweep(store: &Store, now: i64) -> Result<(), StoreError> {
+        let notes = store.notes(NoteKind::Greylist, b"").await?;
         let is_old =
             |value: &[u8]| Reader::parse(value, 1).ok().and_then(|record| record.i64(1).ok()?).is_none_or(|at| now - at >= PASSED_SECONDS);
         let old = notes.into_iter().filter(|(_, value)| is_old(value)).map(|(key, _)| NoteChange::remove(NoteKind::Greylist, key.to_vec()));
         let old: Vec<_> = old.collect();
         if !old.is_empty() {
-            self.store.commit(Change::Notes(old)).await?;
+            store.commit(Change::Notes(old)).await?;
         }
         Ok(())
     }
@@ -154,9 +154,9 @@ mod tests {
         }
         let later = 300 + PASSED_SECONDS - 1;
         assert_eq!(list.ask(a, "x@a.example", "me@b.example", later).await.unwrap(), Greylisted::Passed);
-        list.sweep(later + PASSED_SECONDS - 1).await.unwrap();
+        Greylist::sweep(&list.store, later + PASSED_SECONDS - 1).await.unwrap();
         assert_eq!(list.store.notes(NoteKind::Greylist, b"").await.unwrap().len(), 1, "it was renewed");
-        list.sweep(later + PASSED_SECONDS).await.unwrap();
+        Greylist::sweep(&list.store, later + PASSED_SECONDS).await.unwrap();
         assert_eq!(list.store.notes(NoteKind::Greylist, b"").await.unwrap().len(), 0);
         assert_eq!(list.ask(a, "x@a.example", "me@b.example", later + PASSED_SECONDS).await.unwrap(), Greylisted::Wait(300));
     }
