@@ -193,7 +193,8 @@ fn letter(records: &[Published]) -> (String, String) {
          Put these records into DNS, beside those that are there:\n\n{records}\n\
          Nothing else is to be done: when DNS shows them the server begins to use them, and a week later the records of\n\
          the old keys can go. Until then mail is signed as before. You are reminded once a week.\n\n\
-         `stoa keys list` says what DNS shows; docs/keys.md tells more.\n",
+         `stoa keys list` says what DNS shows; docs/keys.md tells more, also how the server\n\
+         publishes them itself.\n",
         records = zone_lines(records),
     );
     let count = match records.len() {

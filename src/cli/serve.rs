@@ -5,7 +5,9 @@ use super::control::Control;
 use super::home::Home;
 use super::server::{Server, Service, Standing};
 use super::{Place, keys, logging, now};
+use crate::doors::dns::{Dns, Zones};
 use crate::doors::http::Site;
+use crate::net::Texts;
 use crate::net::dns::Resolver;
 use crate::queue;
 use crate::trust::signing::Keyring;
@@ -22,6 +24,9 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let mut server = Server::new(&config, store, home.login_key()?, &Standing::World(resolver.clone()))?;
     server.listen_for_mail(&config).await?;
     listen_for_web(&mut server, &config).await?;
+    let texts = Arc::new(Texts::default());
+    let zones = Zones::new(&config.hostname, keyring.clone(), Arc::clone(&texts), &certified_names(&config));
+    server.listen_for_dns(Dns::new(zones), &config.listen.dns).await?;
     let control = Control::listen(home.control_socket())?;
     let answering = control.answer(server.store().clone(), Arc::from(config.domains.clone()));
     server.beside(answering);
@@ -31,6 +36,12 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     server.run().await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The names that a certificate may cover, for which an authority may ask in DNS.
+fn certified_names(config: &Config) -> Vec<String> {
+    let of_domain = |domain: &String| ["", "mta-sts.", "autoconfig."].map(|host| format!("{host}{domain}"));
+    std::iter::once(config.hostname.clone()).chain(config.domains.iter().flat_map(of_domain)).collect()
 }
 
 async fn listen_for_web(server: &mut Server, config: &Config) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use super::config::Config;
 use crate::delivery::{Delivery, Names};
 use crate::doors::{self, Limits, Services, http::Site};
 use crate::net::dns::Resolver;
+use crate::net::questions::{answer_datagrams, answer_stream};
 use crate::net::{Connection, ConnectionLimits, Crowd, Ended, Listening, Patience, Purpose, Tls, listen};
 use crate::store::Store;
 use crate::trust::Logins;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use stoa_smtp::Role;
 use stoa_webapp::{MailServer, Security};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -196,6 +197,23 @@ impl Server {
     /// Listens on one of the web ports.
     pub(super) async fn listen_for_web(&mut self, service: Service, site: Site, config: &Config) -> anyhow::Result<()> {
         self.listen(service, Door::Web(doors::http::router(site)), service.addresses(config)).await
+    }
+
+    /// Answers for DNS, over UDP and TCP.
+    pub(super) async fn listen_for_dns(&mut self, dns: doors::dns::Dns, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+        let dns = Arc::new(dns);
+        for &at in addresses {
+            let (streams, told) = (Arc::clone(&dns), self.shutdown.subscribe());
+            let serve = move |stream, peer| answer_stream(stream, peer, Arc::clone(&streams), told.clone());
+            let bound = listen(at, Arc::clone(&self.crowd), None, self.shutdown.subscribe(), self.graceful, serve).await;
+            let refused = |error: std::io::Error| anyhow::anyhow!("cannot listen on {at} for DNS: {}", why_not(&error));
+            let socket = match bound {
+                Ok(bound) => UdpSocket::bind(bound.address).await.map_err(refused)?,
+                Err(error) => return Err(refused(error)),
+            };
+            self.beside(answer_datagrams(socket, Arc::clone(&dns), self.shutdown.subscribe()));
+        }
+        Ok(())
     }
 
     async fn listen(&mut self, service: Service, door: Door, addresses: &[SocketAddr]) -> anyhow::Result<()> {

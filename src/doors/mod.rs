@@ -2,6 +2,7 @@
 //!
 //! A door knows its protocol's questions and the server's rooms; sockets and framing are not its affair.
 
+pub mod dns;
 pub mod http;
 pub mod imap;
 pub mod smtp;

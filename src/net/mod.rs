@@ -14,9 +14,11 @@ mod driver;
 pub mod https;
 mod leaf;
 mod listen;
+pub mod questions;
 pub mod rates;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tls;
 
 pub use authorities::authorities;
@@ -24,4 +26,5 @@ pub use connection::{Connection, Stream};
 pub use driver::{Door, Ended, OUTBOX_BYTES_MAX, Outbox, Patience, drive};
 pub use leaf::Leaf;
 pub use listen::{ConnectionLimits, Crowd, Listening, Place, listen};
+pub use texts::{PostedText, Texts};
 pub use tls::{Purpose, Tls};

@@ -79,6 +79,7 @@ pub struct Listen {
     pub imaps: Vec<SocketAddr>,
     pub http: Vec<SocketAddr>,
     pub https: Vec<SocketAddr>,
+    pub dns: Vec<SocketAddr>,
 }
 
 /// Certificate files.
