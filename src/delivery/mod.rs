@@ -11,6 +11,7 @@ mod header;
 mod intake;
 mod letter;
 mod recipients;
+pub mod reports;
 mod training;
 
 pub use intake::{Intake, Received, summarize};

@@ -13,6 +13,13 @@ pub struct Names {
     pub domains: Vec<String>,
 }
 
+impl Names {
+    /// The mail domain that stands for the server.
+    pub fn primary_domain(&self) -> &str {
+        self.domains.first().map_or("", String::as_str)
+    }
+}
+
 /// What becomes of mail to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolved {
@@ -33,7 +40,7 @@ const ROLES: [&str; 2] = ["postmaster", "abuse"];
 impl Delivery {
     /// What becomes of mail to this address.
     pub async fn recipient(&self, address: &Address) -> Result<Resolved, StoreError> {
-        let domain = if address.is_bare_postmaster() { self.primary_domain() } else { &address.domain };
+        let domain = if address.is_bare_postmaster() { self.names.primary_domain() } else { &address.domain };
         if !self.names.domains.iter().any(|own| own == domain) {
             return Ok(Resolved::Elsewhere);
         }
@@ -41,10 +48,6 @@ impl Delivery {
             Some(holder) => self.inbox(holder).await,
             None => Ok(Resolved::Unknown),
         }
-    }
-
-    fn primary_domain(&self) -> &str {
-        self.names.domains.first().map_or("", String::as_str)
     }
 
     /// A whole local part is preferred, so that an account may have the separator in its name.

@@ -12,10 +12,24 @@
 //! a mailbox. A server without a courier keeps what it accepted until one runs. Known gaps: no delivery to other hosts
 //! and no reports yet.
 
+mod agenda;
+mod attempt;
 pub mod carrier;
+mod decide;
+mod dispatch;
+mod lines;
 mod outside;
+pub mod pause;
+mod report;
+mod schedule;
+mod signer;
 
+pub use attempt::Clock;
+pub use dispatch::{Dispatcher, Handle, Order};
+pub use lines::Limits;
 pub use outside::Outside;
+pub use schedule::Schedule;
+pub use signer::{Signer, Unsigned};
 
 use crate::store::{Queued, Store, StoreError};
 use std::time::Duration;
@@ -105,3 +119,5 @@ impl<R: Route> Courier<R> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

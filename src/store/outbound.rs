@@ -148,11 +148,6 @@ impl Queued {
         Self { reverse_path, prefix, body, ret, envelope_id, accepted, smtputf8, content, hold, signer, account, recipients }
     }
 
-    /// When something is next to be done: an attempt, or a report that is owed.
-    pub fn due(&self) -> Option<i64> {
-        self.recipients.iter().map(|recipient| if recipient.done.is_some() { 0 } else { recipient.next_attempt }).min()
-    }
-
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut record = Writer::new(1)
             .str(1, &self.reverse_path)
@@ -318,6 +313,10 @@ impl News {
 
     async fn next(&self) -> QueueNews {
         self.notify.notified().await;
+        self.take()
+    }
+
+    fn take(&self) -> QueueNews {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *changed, QueueNews::These(BTreeSet::new()))
     }
@@ -327,6 +326,11 @@ impl Store {
     /// Waits until something in the queue changes, and says what; for one who follows it.
     pub async fn queue_news(&self) -> QueueNews {
         self.queue.next().await
+    }
+
+    /// What changed in the queue since this was asked last.
+    pub fn queue_news_now(&self) -> QueueNews {
+        self.queue.take()
     }
 
     /// Queued messages by number, at most so many.
@@ -390,13 +394,5 @@ mod tests {
         news.tell((0..=NEWS_MAX as u64).collect());
         news.tell(vec![7]);
         assert_eq!(news.next().await, QueueNews::Everything);
-    }
-
-    #[test]
-    fn a_report_that_is_owed_is_due_at_once() {
-        let mut message = message();
-        assert_eq!(message.due(), Some(5));
-        message.recipients.push(QueuedRecipient { done: Some(Done::Relayed), ..QueuedRecipient::new("e@f".into(), 50) });
-        assert_eq!(message.due(), Some(0));
     }
 }

@@ -1,0 +1,159 @@
+//! One attempt: a parcel is made and signed, handed over, and what came of it is recorded with the reports that follow.
+//!
+//! Nothing is written before the attempt, and one batch after it; so a crash in between repeats the one message that was
+//! in flight, and loses none. What was handed over is recorded again and again until it is, and not handed over meanwhile.
+
+use super::carrier::{Carrier, Parcel, Said, Status, Verdict};
+use super::decide::decide;
+use super::report::report;
+use super::schedule::Schedule;
+use super::signer::Signer;
+use crate::delivery::Delivery;
+use crate::store::{BodyReader, Change, DeliveredBody, Queued, Refusal, Requeue, Store, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Before something is recorded again that could not be; the disk may be full.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Tells the time, in seconds since 1970.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Some recipients of a message, of one destination, that are due.
+pub(super) struct Job {
+    pub id: u64,
+    pub message: Arc<Queued>,
+    pub recipients: Vec<usize>,
+    pub round: Arc<Round>,
+}
+
+/// What is under way of a message at the same time.
+pub(super) struct Round {
+    left: Mutex<usize>,
+}
+
+impl Round {
+    pub fn of(jobs: usize) -> Arc<Self> {
+        Arc::new(Self { left: Mutex::new(jobs) })
+    }
+}
+
+/// What all lines work with.
+pub(super) struct Bench<C, S> {
+    pub store: Store,
+    pub delivery: Delivery,
+    pub carrier: C,
+    pub signer: S,
+    pub schedule: Schedule,
+    pub clock: Clock,
+    /// The store is closed: nothing can be recorded, so nothing more is handed over.
+    pub closed: AtomicBool,
+}
+
+impl<C: Carrier, S: Signer> Bench<C, S> {
+    /// Hands a job over and records what came of it; gives what the destination said if it failed as a whole.
+    pub async fn attempt(&self, route: &str, line: &mut C::Line, job: &Job) -> Option<Said> {
+        let mut verdicts = match self.parcel(route, job).await {
+            Ok(parcel) => self.carrier.hand_over(line, &parcel).await,
+            Err(why) => vec![Verdict::Deferred(Said { status: Status(4, 3, 0), text: why, host: None }); job.recipients.len()],
+        };
+        let unsaid = || Verdict::Deferred(Said { status: Status(4, 3, 0), text: "Nothing was said of this recipient".into(), host: None });
+        verdicts.resize_with(job.recipients.len(), unsaid);
+        let failure = failure_of_all(&verdicts);
+        self.settle(job, verdicts).await;
+        failure
+    }
+
+    async fn parcel(&self, route: &str, job: &Job) -> Result<Parcel, String> {
+        let content = self.content(route, &job.message).await?;
+        Ok(Parcel { id: job.id, message: Arc::clone(&job.message), recipients: job.recipients.clone(), content })
+    }
+
+    /// The message as it leaves, with its signatures.
+    async fn content(&self, route: &str, message: &Queued) -> Result<BodyReader, String> {
+        let unreadable = |error: StoreError| {
+            tracing::error!(%error, "a queued message cannot be read");
+            "This server cannot read the message now".to_owned()
+        };
+        let content = self.store.body(message.prefix.clone(), &message.body).await.map_err(unreadable)?;
+        let Some(domain) = &message.signer else { return Ok(content) };
+        let signatures = self.signer.signatures(domain, route, &content).await.map_err(|why| {
+            tracing::error!(domain, why, "a queued message cannot be signed");
+            format!("This server cannot sign for {domain} now")
+        })?;
+        if signatures.is_empty() {
+            return Ok(content);
+        }
+        let prefix = [signatures.as_ref(), message.prefix.as_ref()].concat();
+        self.store.body(prefix.into(), &message.body).await.map_err(unreadable)
+    }
+
+    /// Records what came of a job, one verdict a recipient. The last of its round tells the sender what is owed.
+    pub async fn settle(&self, job: &Job, verdicts: Vec<Verdict>) {
+        let addresses = job.recipients.iter().filter_map(|at| job.message.recipients.get(*at)).map(|recipient| recipient.address.clone());
+        let verdicts: Vec<(String, Verdict)> = addresses.zip(verdicts).collect();
+        verdicts.iter().for_each(|(address, verdict)| log(job.id, address, verdict));
+        // Held while it is recorded: who comes last must find what the others recorded.
+        let mut left = job.round.left.lock().await;
+        *left = left.saturating_sub(1);
+        self.record(job.id, &verdicts, *left == 0).await;
+    }
+
+    /// Records verdicts, until that is done; without any, tells what is owed.
+    pub async fn record(&self, id: u64, verdicts: &[(String, Verdict)], ends_round: bool) {
+        while !self.closed.load(Ordering::Relaxed) {
+            match self.try_to_record(id, verdicts, ends_round).await {
+                // Deleted by a person meanwhile.
+                Ok(()) | Err(StoreError::Refused(Refusal::NotQueued)) => return,
+                // Changed by a person or another process meanwhile: decided anew.
+                Err(StoreError::Refused(Refusal::QueueChanged | Refusal::NoteChanged)) => {}
+                Err(StoreError::Uncertain) => self.closed.store(true, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::error!(id = format!("{id:016x}"), %error, "what came of a message cannot be recorded now");
+                    tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    async fn try_to_record(&self, id: u64, verdicts: &[(String, Verdict)], ends_round: bool) -> Result<(), StoreError> {
+        let Some(read) = self.store.queued_message(id).await? else { return Ok(()) };
+        let now = (self.clock)();
+        let decided = decide(id, &read, verdicts, ends_round, &self.schedule, now);
+        if decided.becomes.as_ref() == Some(&read) && decided.told.is_empty() {
+            return Ok(());
+        }
+        let filings: Vec<_> = report(&self.delivery, &self.store, &read, &decided.told, now).await?.into_iter().collect();
+        let bodies: Vec<_> = filings.iter().map(|filing| filing.body.clone()).collect();
+        let change = Requeue { id, read, becomes: decided.becomes, filings, notes: Vec::new() };
+        let committed = self.store.commit(Change::Requeue(Box::new(change))).await;
+        if let Err(StoreError::Refused(_)) = &committed {
+            for body in bodies {
+                if let DeliveredBody::Staged(staged) = body {
+                    self.store.discard(staged).await;
+                }
+            }
+        }
+        committed.map(drop)
+    }
+}
+
+/// What keeps all mail from the destination, if that is what the verdicts say.
+fn failure_of_all(verdicts: &[Verdict]) -> Option<Said> {
+    let of_all = |verdict: &Verdict| matches!(verdict, Verdict::Deferred(said) if said.status.is_of_the_destination());
+    match verdicts.first() {
+        Some(Verdict::Deferred(said)) if verdicts.iter().all(of_all) => Some(said.clone()),
+        _ => None,
+    }
+}
+
+fn log(id: u64, to: &str, verdict: &Verdict) {
+    let (word, said) = match verdict {
+        Verdict::Delivered { said, .. } => ("handed over", said),
+        Verdict::Failed(said) => ("failed", said),
+        Verdict::Deferred(said) => ("deferred", said),
+    };
+    tracing::info!(id = format!("{id:016x}"), to, status = %said.status, host = said.host, said = said.text, "{word}");
+}
