@@ -79,10 +79,7 @@ impl<C: Carrier, S: Signer> Bench<C, S> {
         };
         let content = self.store.body(message.prefix.clone(), &message.body).await.map_err(unreadable)?;
         let Some(domain) = &message.signer else { return Ok(content) };
-        let signatures = self.signer.signatures(domain, route, &content).await.map_err(|why| {
-            tracing::error!(domain, why, "a queued message cannot be signed");
-            format!("This server cannot sign for {domain} now")
-        })?;
+        let signatures = self.signer.signatures(domain, route, &content, (self.clock)()).await.map_err(unreadable)?;
         if signatures.is_empty() {
             return Ok(content);
         }

@@ -29,7 +29,7 @@ pub use dispatch::{Dispatcher, Handle, Order};
 pub use lines::Limits;
 pub use outside::Outside;
 pub use schedule::Schedule;
-pub use signer::{Signer, Unsigned};
+pub use signer::Signer;
 
 use crate::store::{Queued, Store, StoreError};
 use std::time::Duration;

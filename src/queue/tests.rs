@@ -156,6 +156,7 @@ async fn success_is_reported_as_asked_and_one_report_tells_of_a_round() {
     submit(&house, 2, &["a@good.example", "b@bad.example"], Some(Notify::Never)).await;
     let mut dispatcher = dispatcher(&house.store, &house.delivery, &carrier);
     let_pass(&mut dispatcher, &time, THEN + HOUR).await;
+    assert!(carrier.heard()[0].text.starts_with("Seal: stoa.example to "), "an account's mail is signed: {:?}", carrier.heard());
     let reports = contents(&house.store, house.plato, "INBOX").await;
     assert_eq!(reports.len(), 1, "{reports:?}");
     for want in ["a@good.example\r\nAction: relayed\r\nStatus: 2.0.0", "b@bad.example\r\nAction: failed\r\nStatus: 5.1.1"] {
@@ -177,6 +178,8 @@ async fn a_stranger_far_away_is_told_by_mail_and_a_report_leads_to_no_other() {
     let_pass(&mut dispatcher, &time, THEN + 200 * HOUR).await;
     let heard = carrier.heard();
     assert_eq!(heard.len(), 2, "the message and its report: {heard:?}");
+    assert!(!heard[0].text.contains("Seal"), "what others wrote is not ours to sign: {heard:?}");
+    assert!(heard[1].text.starts_with("Seal: stoa.example to net.example, "), "{heard:?}");
     assert!(heard[1].to == ["a@net.example"] && heard[1].text.contains("multipart/report"), "{heard:?}");
     assert!(house.store.queued(1).await.unwrap().is_empty());
 }

@@ -1,9 +1,10 @@
 //! The queue's own world for tests: a clock that is set, and a carrier that follows a script and remembers.
 
 use super::carrier::{Carrier, Parcel, Said, Status, Verdict};
-use super::{Clock, Dispatcher, Limits, Schedule, Unsigned};
+use super::{Clock, Dispatcher, Limits, Schedule, Signer};
 use crate::delivery::Delivery;
-use crate::store::Store;
+use crate::store::{BodyReader, Store, StoreError};
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -97,19 +98,29 @@ impl Carrier for Scripted {
     async fn close(&self, _: Self::Line) {}
 }
 
+/// Signs with the names of who signs and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Seal;
+
+impl Signer for Seal {
+    async fn signatures(&self, domain: &str, destination: &str, content: &BodyReader, now: i64) -> Result<Bytes, StoreError> {
+        Ok(format!("Seal: {domain} to {destination}, {} octets, at {now}\r\n", content.size()).into())
+    }
+}
+
 /// A dispatcher in this world.
-pub fn dispatcher(store: &Store, delivery: &Delivery, carrier: &Scripted) -> Dispatcher<Scripted, Unsigned> {
+pub fn dispatcher(store: &Store, delivery: &Delivery, carrier: &Scripted) -> Dispatcher<Scripted, Seal> {
     dispatcher_within(store, delivery, carrier, Limits::default())
 }
 
 /// The same with limits of its own.
-pub fn dispatcher_within(store: &Store, delivery: &Delivery, carrier: &Scripted, limits: Limits) -> Dispatcher<Scripted, Unsigned> {
+pub fn dispatcher_within(store: &Store, delivery: &Delivery, carrier: &Scripted, limits: Limits) -> Dispatcher<Scripted, Seal> {
     let schedule = Schedule::default();
-    Dispatcher::new(store.clone(), delivery.clone(), (carrier.clone(), Unsigned), schedule, limits, carrier.time.clock())
+    Dispatcher::new(store.clone(), delivery.clone(), (carrier.clone(), Seal), schedule, limits, carrier.time.clock())
 }
 
 /// Lets time pass until nothing more is to be done, or this moment comes.
-pub async fn let_pass(dispatcher: &mut Dispatcher<Scripted, Unsigned>, time: &Time, until: i64) {
+pub async fn let_pass(dispatcher: &mut Dispatcher<Scripted, Seal>, time: &Time, until: i64) {
     while let Some(next) = dispatcher.work_off().await.filter(|next| *next <= until) {
         time.set(next);
     }
