@@ -10,6 +10,7 @@ mod logins;
 mod passwords;
 pub mod reputation;
 pub mod signing;
+pub mod verify;
 #[cfg(test)]
 mod tests;
 

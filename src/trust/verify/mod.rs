@@ -1,0 +1,6 @@
+//! x
+
+pub mod lookup;
+#[cfg(test)]
+pub(crate) mod script;
+pub mod spf;
