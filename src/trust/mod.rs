@@ -10,9 +10,9 @@ mod logins;
 mod passwords;
 pub mod reputation;
 pub mod signing;
-pub mod verify;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 pub use logins::Logins;
 pub use passwords::{generate_password, new_credential};

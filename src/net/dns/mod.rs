@@ -138,6 +138,16 @@ impl Resolver {
         answer::both(six.and_then(|answer| answer.records(records::address)), four.and_then(|answer| answer.records(records::address)))
     }
 
+    /// The IPv4 addresses of a host alone.
+    pub async fn ipv4(&self, host: &str) -> Result<Found<IpAddr>, DnsError> {
+        self.ask(host, RecordType::A).await?.records(records::address)
+    }
+
+    /// The IPv6 addresses of a host alone.
+    pub async fn ipv6(&self, host: &str) -> Result<Found<IpAddr>, DnsError> {
+        self.ask(host, RecordType::AAAA).await?.records(records::address)
+    }
+
     /// TLSA records, as they stand: usable or not.
     pub async fn tlsa(&self, name: &str) -> Result<Found<Tlsa>, DnsError> {
         self.ask(name, RecordType::TLSA).await?.records(records::tlsa)

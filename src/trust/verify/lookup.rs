@@ -3,6 +3,7 @@
 //! All names are those of strangers; [`Bounded`] sees to it that one message costs so many questions and so many seconds
 //! at most, whatever its records lead to. What comes too late is a failure that may pass, never a proof.
 
+use crate::net::dns::{DnsError, Found, Resolver};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,13 +21,6 @@ pub enum Failure {
     NoData,
     /// Nobody can say now, or what was said is not believed.
     Temporary,
-}
-
-impl Failure {
-    /// Is it certain that there is nothing?
-    pub fn is_certain(self) -> bool {
-        self != Self::Temporary
-    }
 }
 
 /// Which addresses are meant.
@@ -55,6 +49,42 @@ pub trait Lookup: Send + Sync {
     fn exchangers<'a>(&'a self, name: &'a str) -> Answer<'a, String>;
     /// What an address is called (RFC 1035 §3.5).
     fn names_of(&self, address: IpAddr) -> Answer<'_, String>;
+}
+
+/// The resolver of the server.
+impl Lookup for Resolver {
+    fn txt<'a>(&'a self, name: &'a str) -> Answer<'a, Vec<u8>> {
+        Box::pin(async move { Ok(told(self.txt(name).await)?.into_iter().map(String::into_bytes).collect()) })
+    }
+
+    fn addresses<'a>(&'a self, name: &'a str, family: Family) -> Answer<'a, IpAddr> {
+        Box::pin(async move {
+            told(match family {
+                Family::V4 => self.ipv4(name).await,
+                Family::V6 => self.ipv6(name).await,
+            })
+        })
+    }
+
+    fn exchangers<'a>(&'a self, name: &'a str) -> Answer<'a, String> {
+        Box::pin(async move {
+            let mut hosts = told(self.mx(name).await)?;
+            hosts.sort_by_key(|mx| mx.preference);
+            Ok(hosts.into_iter().map(|mx| mx.host).collect())
+        })
+    }
+
+    fn names_of(&self, address: IpAddr) -> Answer<'_, String> {
+        Box::pin(async move { told(self.names_of(address).await) })
+    }
+}
+
+fn told<T>(found: Result<Found<T>, DnsError>) -> Result<Vec<T>, Failure> {
+    found.map(|found| found.records).map_err(|error| match error {
+        DnsError::NoName { .. } => Failure::NoName,
+        DnsError::NoData { .. } => Failure::NoData,
+        DnsError::Bogus | DnsError::Unavailable(_) => Failure::Temporary,
+    })
 }
 
 /// Another's answers, up to a moment and a number of questions.

@@ -50,6 +50,10 @@ impl Script {
         script
     }
 
+    pub fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     fn find<T>(&self, name: &str, of: impl Fn(&Entry) -> Option<T>) -> Result<Vec<T>, Failure> {
         let mut name = name.to_lowercase().trim_end_matches('.').to_owned();
         // As many aliases as a resolver follows.

@@ -321,7 +321,7 @@ impl Check<'_> {
 }
 
 /// Can DNS have such a name (RFC 1035 §2.3.4)? Others need not be asked for.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let proper = |label: &str| (1..=63).contains(&label.len()) && !label.chars().any(char::is_control);
     name.len() <= 253 && !name.starts_with('[') && name.split('.').all(proper)
 }

@@ -61,9 +61,8 @@ pub struct Prefixes {
 
 /// Is this TXT record one of SPF? RFC 7208 §4.5: the version ends with a space or the record.
 pub fn is_record(text: &[u8]) -> bool {
-    text.split_at_checked(VERSION.len()).is_some_and(|(version, rest)| {
-        version.eq_ignore_ascii_case(VERSION) && matches!(rest.first(), None | Some(b' '))
-    })
+    text.split_at_checked(VERSION.len())
+        .is_some_and(|(version, rest)| version.eq_ignore_ascii_case(VERSION) && matches!(rest.first(), None | Some(b' ')))
 }
 
 impl Record {
