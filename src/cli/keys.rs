@@ -12,7 +12,10 @@ use crate::trust::signing::rotation::Shown;
 use crate::trust::signing::{Keyring, Published, State, rotator};
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use std::io::{Read, Write};
 use std::time::Duration;
+use stoa_dkim::Reader;
+use stoa_mime::{Address, address, header};
 use tokio::sync::watch;
 
 /// DNS is asked so often while a key waits to be published.
@@ -34,6 +37,14 @@ enum Action {
     /// Make new keys, to be used when DNS shows their records
     Rotate {
         /// Of this domain alone
+        domain: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Sign a message on standard input as the server would, and write it to standard output
+    Sign {
+        /// Whose key signs [default: the domain of its From]
+        #[arg(long)]
         domain: Option<String>,
         #[command(flatten)]
         place: Place,
@@ -64,6 +75,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             for domain in chosen(&keyring, domain)? {
                 rotate(&keyring, &domain).await?;
             }
+        }
+        Action::Sign { domain, place } => {
+            let (config, keyring) = open(&place)?;
+            sign(&keyring, domain, config.limits.message_bytes_max)?;
         }
         Action::Switch { domain, force, place } => {
             let (config, keyring) = open(&place)?;
@@ -144,6 +159,41 @@ async fn switch(keyring: &Keyring, domain: &str, dns: &impl rotator::Texts, forc
     rotator::switch(folder, ready.clone(), now()).await?;
     say(&format!("Mail of {domain} is signed with {} now.", ready.join(" and ")));
     Ok(())
+}
+
+/// Puts signatures in front of the message on standard input.
+fn sign(keyring: &Keyring, domain: Option<String>, bytes_max: u64) -> anyhow::Result<()> {
+    let mut message = Vec::new();
+    std::io::stdin().lock().take(bytes_max.saturating_add(1)).read_to_end(&mut message)?;
+    if message.len() as u64 > bytes_max {
+        bail!("the message is larger than limits.message_bytes_max = {bytes_max}");
+    }
+    let domain = domain
+        .or_else(|| from_domain(&message))
+        .context("the message has no From with an address: say whose key signs it, with --domain")?;
+    let [domain] = chosen(keyring, Some(domain))?.try_into().map_err(|_| anyhow::anyhow!("one domain signs"))?;
+    let mut reader = Reader::new();
+    reader.feed(&message);
+    let fields = keyring.sign(&domain, "", reader, now());
+    if fields.is_empty() {
+        bail!("the message cannot be signed; `stoa keys list` says which keys there are");
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(&fields)?;
+    out.write_all(&message)?;
+    Ok(out.flush()?)
+}
+
+/// The first author with an address is among these, groups and their ends included.
+const FROM_LOOKED_AT_MAX: usize = 10;
+
+/// The domain of the first author.
+fn from_domain(message: &[u8]) -> Option<String> {
+    let from = header::fields(message).find(|field| field.is("From"))?;
+    address::list(&from.value(), FROM_LOOKED_AT_MAX).into_iter().find_map(|author| match author {
+        Address::Mailbox { host, .. } => String::from_utf8(host).ok(),
+        _ => None,
+    })
 }
 
 fn prepared(keyring: &Keyring, domain: &str) -> Vec<Published> {

@@ -138,6 +138,7 @@ mod tests {
             "dns --dir d",
             "keys list --dir d",
             "keys rotate",
+            "keys sign --domain example.org --dir d",
             "keys rotate example.org --dir d",
             "keys switch example.org --force",
             "dns --zone --address 192.0.2.1 --address 2001:db8::1",

@@ -42,6 +42,8 @@ class Demo:
     def __init__(self, ready_file):
         ready = json.loads(pathlib.Path(ready_file).read_text())
         self.ports, self.ca_file = ready["ports"], ready["ca_file"]
+        # The program itself, for what it does beside serving.
+        self.program = pathlib.Path(f"/proc/{ready['pid']}/exe").resolve()
         self.tls = ssl.create_default_context(cafile=self.ca_file)
         accounts = [Account(**account) for account in ready["accounts"]]
         self.socrates, self.plato = (next(a for a in accounts if a.address.startswith(n)) for n in ("socrates@", "plato@"))

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use stoa_dkim::{Algorithm, Content, NotSignable, Reader, Signer};
+use stoa_dkim::{Algorithm, Content, Reader, Signer};
 
 /// How mail is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -123,7 +123,24 @@ impl Keyring {
     /// DKIM-Signature fields with their line ends, to be put in front of a message on its way to a destination; nothing
     /// if the domain is not ours. A message that cannot be signed goes out without, which the log says.
     pub async fn signatures(&self, domain: &str, destination: &str, content: &BodyReader, now: i64) -> Result<Bytes, StoreError> {
-        let Some(found) = self.find(domain) else { return Ok(Bytes::new()) };
+        // Nobody else's mail is read for nothing.
+        if self.find(domain).is_none() {
+            return Ok(Bytes::new());
+        }
+        let (mut reader, mut at) = (Reader::new(), 0);
+        loop {
+            let chunk = content.read(at..u64::MAX).await?;
+            if chunk.is_empty() {
+                return Ok(self.sign(domain, destination, reader, now));
+            }
+            reader.feed(&chunk);
+            at += chunk.len() as u64;
+        }
+    }
+
+    /// The same of a message that was read already.
+    pub fn sign(&self, domain: &str, destination: &str, message: Reader, now: i64) -> Bytes {
+        let Some(found) = self.find(domain) else { return Bytes::new() };
         let keys = found.keys(domain);
         let rsa_only = self.shared.settings.rsa_only_destinations.iter().any(|other| other.eq_ignore_ascii_case(destination));
         let wanted = ALGORITHMS.into_iter().filter(|algorithm| *algorithm == Algorithm::Rsa || !rsa_only);
@@ -133,16 +150,13 @@ impl Keyring {
         let signing: Vec<_> = wanted.filter_map(active).collect();
         if signing.is_empty() {
             tracing::error!(domain, "mail goes out without a signature: there is no DKIM key that is active; `stoa keys list` shows them");
-            return Ok(Bytes::new());
+            return Bytes::new();
         }
-        let signed = match read(content).await? {
-            Ok(content) => sign(domain, &signing, &content, now),
-            Err(reason) => Err(reason.to_string()),
-        };
-        Ok(signed.unwrap_or_else(|reason| {
+        let signed = message.finish().map_err(|reason| reason.to_string()).and_then(|content| sign(domain, &signing, &content, now));
+        signed.unwrap_or_else(|reason| {
             tracing::warn!(domain, reason, "a message goes out without a signature");
             Bytes::new()
-        }))
+        })
     }
 
     fn find(&self, domain: &str) -> Option<&Domain> {
@@ -191,19 +205,6 @@ fn first_keys(folder: &Folder, now: i64) -> Result<usize, super::SigningError> {
         }
         Ok(missing.len())
     })
-}
-
-/// Reads the message once, a chunk at a time.
-async fn read(message: &BodyReader) -> Result<Result<Content, NotSignable>, StoreError> {
-    let (mut reader, mut at) = (Reader::new(), 0);
-    loop {
-        let chunk = message.read(at..u64::MAX).await?;
-        if chunk.is_empty() {
-            return Ok(reader.finish());
-        }
-        reader.feed(&chunk);
-        at += chunk.len() as u64;
-    }
 }
 
 pub(super) fn sign(domain: &str, keys: &[&(Selector, Key)], content: &Content, time: i64) -> Result<Bytes, String> {

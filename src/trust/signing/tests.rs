@@ -255,3 +255,33 @@ fn two_processes_do_not_undo_one_another() {
     names.dedup();
     assert_eq!(names.len(), 8);
 }
+
+/// Messages that dkimpy signed (`tests/clients/signatures.py --write`), with the key of RFC 8463, appendix A.2.
+#[tokio::test]
+async fn what_others_signed_has_the_same_canonical_form_here() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dkim");
+    let records = std::fs::read_to_string(folder.join("records")).unwrap();
+    let records: Vec<_> =
+        records.lines().map(|line| line.split_once(' ').unwrap()).map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        if file.extension().is_none_or(|extension| extension != "eml") {
+            continue;
+        }
+        seen += 1;
+        let message = std::fs::read(&file).unwrap();
+        if name.ends_with("-relaxed") {
+            let mut reader = Reader::new();
+            reader.feed(&message);
+            let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, reader.finish().unwrap().body_hash());
+            assert!(String::from_utf8_lossy(&message).contains(&format!("bh={hash};")), "{name}");
+        }
+        // The verifier that the server uses has another form of a last line of white space alone.
+        if !["end-of-white-space-relaxed", "white-space-alone-relaxed"].contains(&name.as_str()) {
+            assert_eq!(verified(&message, &records).await, [Ok("brisbane".to_owned())], "{name}");
+        }
+    }
+    assert_eq!(seen, 14);
+}
