@@ -23,6 +23,7 @@ pub mod pause;
 mod report;
 mod schedule;
 mod signer;
+pub mod smtp;
 
 pub use attempt::Clock;
 pub use dispatch::{Dispatcher, Handle, Order};

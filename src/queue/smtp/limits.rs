@@ -1,0 +1,60 @@
+//! How long and how much: everything that a host which takes our mail may cost. Tests hand in shorter times.
+
+use std::time::Duration;
+
+/// Times for each stage of a dialogue (RFC 5321 §4.5.3.2), and how many hosts are tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For a connection. What does not answer in half a minute is not there.
+    pub connect: Duration,
+    /// RFC 5321 §4.5.3.2.1: until the host greets.
+    pub greeting: Duration,
+    /// For TLS to come up.
+    pub handshake: Duration,
+    /// §4.5.3.2.2 and .3: for the reply to EHLO, STARTTLS, MAIL and each RCPT.
+    pub command: Duration,
+    /// §4.5.3.2.4: for the reply to DATA.
+    pub data_start: Duration,
+    /// §4.5.3.2.5: for each block of the message to be taken.
+    pub data_block: Duration,
+    /// §4.5.3.2.6: for the reply to the end of the message, which the host may need to store it.
+    pub data_end: Duration,
+    /// For the reply to QUIT, which nobody needs.
+    pub quit: Duration,
+    /// Octets per second that a host must take on the whole, or it holds us up for days.
+    pub bytes_per_second_min: u64,
+    /// Hosts of one domain in one attempt.
+    pub hosts_max: usize,
+    /// Addresses of all its hosts in one attempt.
+    pub addresses_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            greeting: Duration::from_secs(300),
+            handshake: Duration::from_secs(60),
+            command: Duration::from_secs(300),
+            data_start: Duration::from_secs(120),
+            data_block: Duration::from_secs(180),
+            data_end: Duration::from_secs(600),
+            quit: Duration::from_secs(10),
+            bytes_per_second_min: 1024,
+            hosts_max: 8,
+            addresses_max: 12,
+        }
+    }
+}
+
+/// Octets of one reply, all its lines together. RFC 5321 §4.5.3.1.5 allows 512 a line.
+pub(super) const REPLY_BYTES_MAX: usize = 16 << 10;
+
+/// Characters of a reply that are kept for reports.
+pub(super) const REPLY_CHARS_KEPT_MAX: usize = 500;
+
+/// Recipients in one group of commands: their commands and replies fit into any window of TCP (RFC 2920 §3.1).
+pub(super) const RECIPIENTS_PER_GROUP_MAX: usize = 40;
+
+/// Octets of a message that are written at a time.
+pub(super) const BLOCK_BYTES: u64 = 64 << 10;
