@@ -5,6 +5,7 @@
 //! put together in `server`.
 
 mod account;
+mod backup;
 mod bench;
 pub mod config;
 mod control;
@@ -14,6 +15,7 @@ mod home;
 mod init;
 mod keys;
 mod logging;
+mod progress;
 mod secrets;
 mod serve;
 mod server;
@@ -49,6 +51,10 @@ enum Command {
     Account(account::Arguments),
     /// Show and change the keys that sign mail
     Keys(keys::Arguments),
+    /// Save everything in another place, also while the server runs
+    Backup(backup::Arguments),
+    /// Make a server from its backup, in a new directory
+    Restore(backup::RestoreArguments),
     /// Print the DNS records that the server needs
     Dns(dns::Arguments),
     /// Measure a server, this or any other, by its SMTP and IMAP ports
@@ -94,6 +100,8 @@ fn start(command: Command) -> anyhow::Result<()> {
             Command::Account(arguments) => account::run(arguments).await,
             Command::Keys(arguments) => keys::run(arguments).await,
             Command::Dns(arguments) => dns::run(arguments),
+            Command::Backup(arguments) => backup::run(arguments).await,
+            Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
         }
     })
@@ -135,6 +143,9 @@ mod tests {
             "account app-password john@example.org --revoke phone",
             "account list --dir d",
             "account remove john@example.org",
+            "backup dest --dir d",
+            "backup dest --keep 1 --full --config f",
+            "restore source --dir new --generation 2026-11 --damaged",
             "dns --dir d",
             "keys list --dir d",
             "keys rotate",
@@ -158,6 +169,9 @@ mod tests {
             "account add john",
             "account app-password john@example.org",
             "account app-password john@example.org phone --revoke phone",
+            "backup",
+            "backup dest --keep 0",
+            "restore source",
             "bench --only everything",
             "dns --address mail.example.org",
             "bench --ca f --insecure",

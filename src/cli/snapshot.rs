@@ -84,7 +84,7 @@ fn remove_abandoned(home: &Path) {
 }
 
 /// Is this the name of a snapshot, and of nothing elsewhere?
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.strip_prefix(PREFIX).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
