@@ -217,7 +217,8 @@ async fn put(store: &Store, account: &Account, id: u64, name: &str, password: &S
     Ok(())
 }
 
-async fn find(store: &Store, address: &str) -> anyhow::Result<Account> {
+/// The account of an address.
+pub(super) async fn find(store: &Store, address: &str) -> anyhow::Result<Account> {
     let holder = store.find_address(address).await?;
     let account = match holder {
         Some(holder) => store.account(holder).await?,

@@ -11,6 +11,7 @@ pub mod config;
 mod control;
 mod demo;
 mod dns;
+mod export;
 mod home;
 mod init;
 mod keys;
@@ -20,6 +21,7 @@ mod secrets;
 mod serve;
 mod server;
 mod snapshot;
+mod verify;
 
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -55,6 +57,10 @@ enum Command {
     Backup(backup::Arguments),
     /// Make a server from its backup, in a new directory
     Restore(backup::RestoreArguments),
+    /// Look through everything that is stored, also while the server runs, and say what is damaged
+    Verify(verify::Arguments),
+    /// Write the mail of an account, or of all, as mbox files that any mail program reads
+    Export(export::Arguments),
     /// Print the DNS records that the server needs
     Dns(dns::Arguments),
     /// Measure a server, this or any other, by its SMTP and IMAP ports
@@ -102,6 +108,8 @@ fn start(command: Command) -> anyhow::Result<()> {
             Command::Dns(arguments) => dns::run(arguments),
             Command::Backup(arguments) => backup::run(arguments).await,
             Command::Restore(arguments) => backup::restore(arguments).await,
+            Command::Verify(arguments) => verify::run(arguments).await,
+            Command::Export(arguments) => export::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
         }
     })
@@ -146,6 +154,10 @@ mod tests {
             "backup dest --dir d",
             "backup dest --keep 1 --full --config f",
             "restore source --dir new --generation 2026-11 --damaged",
+            "verify --dir d",
+            "verify --backup dest --generation 2026-11",
+            "export john@example.org dest --dir d",
+            "export --all dest",
             "dns --dir d",
             "keys list --dir d",
             "keys rotate",
@@ -172,6 +184,11 @@ mod tests {
             "backup",
             "backup dest --keep 0",
             "restore source",
+            "export dest",
+            "export john@example.org --all dest",
+            "export john@example.org",
+            "verify --generation 2026-11",
+            "verify --dir d --backup dest",
             "bench --only everything",
             "dns --address mail.example.org",
             "bench --ca f --insecure",

@@ -42,6 +42,45 @@ pub(super) struct Mailbox {
     changed: bool,
 }
 
+/// The head of a mailbox: its row in `Mailboxes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    pub uid_validity: u32,
+    pub uid_next: Uid,
+    pub highest_modseq: ModSeq,
+    /// See [`Mailbox`] for this and what follows.
+    pub packed: ModSeq,
+    pub recent_from: Uid,
+    pub keywords: Vec<String>,
+    pub deleted: bool,
+}
+
+impl Head {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let record = Writer::new(1)
+            .u64(1, self.uid_validity.into())
+            .u64(2, self.uid_next.into())
+            .u64(3, self.highest_modseq)
+            .u64(4, self.packed)
+            .u64(5, self.recent_from.into())
+            .u64(7, self.deleted.into());
+        self.keywords.iter().fold(record, |record, keyword| record.str(6, keyword)).finish()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let record = Reader::parse(bytes, 1)?;
+        Ok(Self {
+            uid_validity: record.u32(1)?.unwrap_or(1),
+            uid_next: record.u32(2)?.unwrap_or(1),
+            highest_modseq: record.u64(3)?.unwrap_or(1),
+            packed: record.u64(4)?.unwrap_or(1),
+            recent_from: record.u32(5)?.unwrap_or(1),
+            keywords: record.all_bytes(6)?.map(|keyword| String::from_utf8_lossy(keyword).into_owned()).collect(),
+            deleted: record.u64(7)?.unwrap_or(0) != 0,
+        })
+    }
+}
+
 impl Mailbox {
     pub fn new(uid_validity: u32) -> Self {
         let view = Arc::new(View::empty(uid_validity));
@@ -112,17 +151,16 @@ impl Mailbox {
     }
 
     fn head_bytes(&self) -> Vec<u8> {
-        let mut record = Writer::new(1)
-            .u64(1, self.view.uid_validity.into())
-            .u64(2, self.view.uid_next.into())
-            .u64(3, self.view.highest_modseq)
-            .u64(4, self.packed)
-            .u64(5, self.recent_from.into())
-            .u64(7, self.deleted.into());
-        for keyword in self.view.keywords.iter() {
-            record = record.str(6, keyword);
-        }
-        record.finish()
+        let head = Head {
+            uid_validity: self.view.uid_validity,
+            uid_next: self.view.uid_next,
+            highest_modseq: self.view.highest_modseq,
+            packed: self.packed,
+            recent_from: self.recent_from,
+            keywords: self.view.keywords.as_ref().clone(),
+            deleted: self.deleted,
+        };
+        head.to_bytes()
     }
 
     /// Reads a mailbox; `None` if there is no such row.
@@ -139,14 +177,9 @@ impl Mailbox {
     }
 
     async fn load_under(engine: &dyn Engine, place: Place, row: bytes::Bytes) -> Result<Self> {
-        let record = Reader::parse(&row, 1)?;
-        let (uid_next, highest) = (record.u32(2)?.unwrap_or(1), record.u64(3)?.unwrap_or(1));
-        let packed = record.u64(4)?.unwrap_or(1);
-        let recent_from = record.u32(5)?.unwrap_or(1);
-        let deleted = record.u64(7)?.unwrap_or(0) != 0;
-        let keywords = record.all_bytes(6)?.map(|k| String::from_utf8_lossy(k).into_owned()).collect();
-        let uid_validity = record.u32(1)?.unwrap_or(1);
-        let mut view = View::restore(uid_validity, uid_next, packed, keywords, []);
+        let head = Head::from_bytes(&row)?;
+        let (packed, recent_from, deleted) = (head.packed, head.recent_from, head.deleted);
+        let mut view = View::restore(head.uid_validity, head.uid_next, packed, head.keywords, []);
         let mut read = Vec::new();
         for (_, segment) in all(engine, Table::Segments, place, keys::segment(place.0, place.1, 0)).await? {
             read.clear();
@@ -161,7 +194,7 @@ impl Mailbox {
             Arc::make_mut(&mut mailbox.view).edit(&edits);
             mailbox.changes += 1;
         }
-        if mailbox.view.highest_modseq != highest {
+        if mailbox.view.highest_modseq != head.highest_modseq {
             return Err(StoreError::Damaged("a mailbox's change records do not reach its head"));
         }
         mailbox.row = Some(row);
@@ -169,13 +202,39 @@ impl Mailbox {
     }
 }
 
+/// All that can still be read of a mailbox, whatever is damaged of it.
+pub(super) async fn salvage(engine: &dyn Engine, place: Place) -> Result<View> {
+    let row = engine.get(Table::Mailboxes, &keys::mailbox(place.0, place.1)).await?;
+    let head = row.and_then(|row| Head::from_bytes(&row).ok());
+    let (packed, keywords) = head.map(|head| (head.packed, head.keywords)).unwrap_or_default();
+    let mut found = std::collections::BTreeMap::new();
+    for (_, segment) in all(engine, Table::Segments, place, keys::segment(place.0, place.1, 0)).await? {
+        // What was read before the damage is as it was.
+        _ = entries::read(&segment, |entry| _ = found.insert(entry.uid, entry));
+    }
+    let mut view = View::restore(1, Uid::MAX, packed, keywords, found.into_values());
+    for (_, change) in all(engine, Table::Changes, place, keys::change(place.0, place.1, packed.saturating_add(1))).await? {
+        if let Ok(edits) = edits_from_bytes(&change) {
+            let is_new = |edit: &Edit| !matches!(edit, Edit::Append(entry) if view.find(entry.uid).is_some());
+            let edits: Vec<Edit> = edits.into_iter().filter(is_new).collect();
+            view.edit(&edits);
+        }
+    }
+    Ok(view)
+}
+
 /// The UIDs that changes after `since` took out.
 pub(super) async fn vanished(engine: &dyn Engine, place: Place, since: ModSeq) -> Result<UidSet> {
     let mut ranges = Vec::new();
     for (_, row) in all(engine, Table::Vanished, place, keys::change(place.0, place.1, since.saturating_add(1))).await? {
-        ranges.extend(set_from_record(&Reader::parse(&row, 1)?)?.ranges());
+        ranges.extend(uids_from_bytes(&row)?.ranges());
     }
     Ok(UidSet::from_ranges(ranges))
+}
+
+/// The UIDs of a `Vanished` row.
+pub(super) fn uids_from_bytes(bytes: &[u8]) -> Result<UidSet, RecordError> {
+    set_from_record(&Reader::parse(bytes, 1)?)
 }
 
 /// All rows of a mailbox's table from `start` on.
@@ -215,7 +274,7 @@ fn edits_to_bytes(edits: &[Edit]) -> Vec<u8> {
     record.finish()
 }
 
-fn edits_from_bytes(bytes: &[u8]) -> Result<Vec<Edit>, RecordError> {
+pub(super) fn edits_from_bytes(bytes: &[u8]) -> Result<Vec<Edit>, RecordError> {
     let record = Reader::parse(bytes, 1)?;
     let mut edits = Vec::new();
     for (field, value) in record.all_byte_fields()? {

@@ -19,6 +19,7 @@ mod outbound;
 mod plan;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 pub use accounts::{Account, Credential, fold_address};
 pub use bodies::{BodyReader, BodyRef, BodyWriter, CHUNK_BYTES, StagedBody};
@@ -166,6 +167,12 @@ impl Store {
         let (reply, views) = oneshot::channel();
         self.requests.send(committer::Request::Watch(place, reply)).await.map_err(|_| StoreError::Uncertain)?;
         views.await.map_err(|_| StoreError::Uncertain)?
+    }
+
+    /// What can still be read of a mailbox that cannot be opened. Flags may be older than they were, and messages that were
+    /// removed may be there again.
+    pub async fn salvage(&self, place: Place) -> Result<View> {
+        mailbox_log::salvage(self.engine.as_ref(), place).await
     }
 
     /// Returns when a commit was uncertain: nothing is stored any more until the store is opened again.

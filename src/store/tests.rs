@@ -6,7 +6,7 @@ use super::*;
 use std::collections::{HashMap, HashSet};
 use stoa_mailbox::{FlagChange, FlagNames, Flags, SystemFlag, Uid, UidSet};
 
-fn credential(id: u64, name: &str) -> Credential {
+pub(super) fn credential(id: u64, name: &str) -> Credential {
     Credential {
         id,
         name: name.into(),
@@ -19,24 +19,24 @@ fn credential(id: u64, name: &str) -> Credential {
     }
 }
 
-async fn create_account(store: &Store, address: &str) -> Result<Outcome> {
+pub(super) async fn create_account(store: &Store, address: &str) -> Result<Outcome> {
     let account = NewAccount { address: address.into(), owner: true, now: 1_000 };
     store.commit(Change::CreateAccount { account, password: credential(0, "") }).await
 }
 
 /// A store with one account, and its INBOX.
-async fn with_account(engine: impl Engine) -> (Store, Place) {
+pub(super) async fn with_account(engine: impl Engine) -> (Store, Place) {
     let store = Store::open(Arc::new(engine)).await.unwrap();
     let Outcome::Holder(holder) = create_account(&store, "Socrates@stoa.localhost").await.unwrap() else { panic!() };
     let inbox = place(&store, holder, "INBOX").await;
     (store, inbox)
 }
 
-async fn place(store: &Store, holder: HolderId, name: &str) -> Place {
+pub(super) async fn place(store: &Store, holder: HolderId, name: &str) -> Place {
     (holder, store.holder(holder).await.unwrap().unwrap().find(name).unwrap().id)
 }
 
-async fn delivery(store: &Store, body: &[u8], mailboxes: Vec<Place>) -> Delivery {
+pub(super) async fn delivery(store: &Store, body: &[u8], mailboxes: Vec<Place>) -> Delivery {
     let mut writer = store.write_body(1_000);
     for part in body.chunks(100_000) {
         writer.write(part).await.unwrap();
@@ -46,7 +46,7 @@ async fn delivery(store: &Store, body: &[u8], mailboxes: Vec<Place>) -> Delivery
     Delivery { received: 7, mailboxes, ..Delivery::of(body, prefix, summary, Bytes::from_static(b"trust")) }
 }
 
-async fn deliver(store: &Store, body: &[u8], mailbox: Place) -> Result<Filed> {
+pub(super) async fn deliver(store: &Store, body: &[u8], mailbox: Place) -> Result<Filed> {
     let delivery = delivery(store, body, vec![mailbox]).await;
     match store.commit(Change::Deliver(Box::new(delivery))).await? {
         Outcome::Filed(places) => Ok(places[0]),
@@ -54,7 +54,7 @@ async fn deliver(store: &Store, body: &[u8], mailbox: Place) -> Result<Filed> {
     }
 }
 
-async fn view(store: &Store, place: Place) -> Arc<View> {
+pub(super) async fn view(store: &Store, place: Place) -> Arc<View> {
     store.watch(place).await.unwrap().borrow().clone()
 }
 
@@ -560,7 +560,7 @@ async fn notes_are_written_together_or_not_at_all() {
 }
 
 /// A queued message to two recipients, whose body is large enough to have chunks of its own.
-async fn queued(store: &Store, id: u64) -> Queued {
+pub(super) async fn queued(store: &Store, id: u64) -> Queued {
     let mut delivery = delivery(store, &vec![b'x'; CHUNK_BYTES + 9], Vec::new()).await;
     let to = ["a@example.net", "b@example.net"].map(|address| QueuedRecipient::new(address.into(), 5)).into();
     let message = Queued::of("socrates@stoa.localhost".into(), Bytes::new(), delivery.body.reference(), 5, to);

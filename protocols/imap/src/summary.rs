@@ -60,6 +60,14 @@ impl<'a> Summary<'a> {
         Reader::parse(bytes, VERSION).map(Self)
     }
 
+    /// Reads all of it: nothing that a client may ask for is an error then.
+    pub fn check(&self) -> Result<(), RecordError> {
+        (self.size()?, self.header_length()?, self.header()?, self.sent()?);
+        (self.thread_id()?, self.preview()?, self.parts()?);
+        (self.envelope()?, self.body()?, self.structure()?);
+        Ok(())
+    }
+
     /// Octets of the message.
     pub fn size(&self) -> Result<u64, RecordError> {
         self.0.u64(SIZE)?.ok_or(RecordError::Missing(SIZE))
