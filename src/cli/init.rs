@@ -2,6 +2,7 @@
 //!
 //! The configuration is written last: until it is there, the same command can be given again.
 
+use super::certificates::make_self_made;
 use super::config::{Config, FILE_NAME};
 use super::demo::ACCOUNTS_FILE;
 use super::home::{self, Home};
@@ -10,13 +11,9 @@ use crate::store::Store;
 use crate::trust;
 use crate::trust::signing::Keyring;
 use anyhow::{Context, bail};
-use rcgen::{CertificateParams, DnType, KeyPair};
-use std::fs;
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use stoa_sasl::Secret;
-
-/// The self-made certificate is for the days until a real one is there.
-const CERTIFICATE_DAYS: i64 = 90;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -26,6 +23,10 @@ pub(super) struct Arguments {
     /// The name of this host, if it is not mail. in front of the domain
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
+    /// Have the server fetch its certificate from Let's Encrypt by itself. With this you agree to the authority's
+    /// terms, https://letsencrypt.org/repository/. ADDRESS is for its notices [default: the owner's]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, value_parser = account::address)]
+    acme: Option<Option<String>>,
     /// The data directory to be made
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -35,7 +36,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (_, domain) = arguments.address.rsplit_once('@').context("an address has an @")?;
     let domain = domain.to_ascii_lowercase();
     let hostname = arguments.hostname.map_or_else(|| format!("mail.{domain}"), |name| name.to_ascii_lowercase());
-    let text = configuration(&hostname, &domain);
+    let acme = match &arguments.acme {
+        Some(contact) => Some(contact.clone().unwrap_or_else(|| arguments.address.clone())),
+        None => ask_for_acme()?.then(|| arguments.address.clone()),
+    };
+    let text = configuration(&hostname, &domain, acme.as_deref());
     let config = Config::parse(&text)?;
     let dir = arguments.dir.map_or_else(|| home::default_directory("stoa"), Ok)?;
     let file = dir.join(FILE_NAME);
@@ -47,7 +52,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let home = Home::make(&dir)?;
     home.login_key()?;
-    make_certificate(&dir.join("tls"), &config)?;
+    make_self_made(&dir.join("tls/certificate.pem"), &dir.join("tls/key.pem"), &hostname)?;
     let keyring = Keyring::open(&home.dkim(), &config.domains, config.signing.settings());
     keyring.ensure(now()).await;
     let store = home.open_store(&(&config.store).into()).await?;
@@ -57,30 +62,31 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn configuration(hostname: &str, domain: &str) -> String {
+/// Asks whoever sits at a terminal; a script says it with a flag.
+fn ask_for_acme() -> anyhow::Result<bool> {
+    let (stdin, mut terminal) = (io::stdin(), io::stderr());
+    if !stdin.is_terminal() || !terminal.is_terminal() {
+        return Ok(false);
+    }
+    write!(
+        terminal,
+        "Shall the server fetch its certificate from Let's Encrypt by itself?\n\
+         With \"yes\" you agree to its terms, https://letsencrypt.org/repository/ [yes/no] "
+    )?;
+    terminal.flush()?;
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    Ok(["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()))
+}
+
+fn configuration(hostname: &str, domain: &str, acme: Option<&str>) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
+    let acme = acme.map_or_else(String::new, |contact| format!("\n[acme]\nenabled = true\ncontact = {}\n", text(contact)));
     format!(
-        "# What differs from the defaults; docs/configuration.md says where all keys are explained.\nhostname = {}\ndomains = [{}]\n",
+        "# What differs from the defaults; docs/configuration.md says where all keys are explained.\nhostname = {}\ndomains = [{}]\n{acme}",
         text(hostname),
         text(domain)
     )
-}
-
-/// A certificate that its own key signed, so that the server can be tried before there is a real one.
-fn make_certificate(dir: &Path, config: &Config) -> anyhow::Result<()> {
-    let (certificate, key_file) = (dir.join("certificate.pem"), dir.join("key.pem"));
-    if certificate.exists() {
-        return Ok(());
-    }
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec![config.hostname.clone()])?;
-    params.distinguished_name.push(DnType::CommonName, config.hostname.as_str());
-    let since_1970 = |seconds: i64| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.max(0).unsigned_abs());
-    params.not_before = since_1970(now() - 86_400).into();
-    params.not_after = since_1970(now() + CERTIFICATE_DAYS * 86_400).into();
-    secrets::write(&key_file, key.serialize_pem().as_bytes())?;
-    secrets::write(&certificate, params.self_signed(&key)?.pem().as_bytes())
 }
 
 async fn make_owner(store: &Store, config: &Config, address: &str) -> anyhow::Result<Secret> {
@@ -100,14 +106,24 @@ async fn make_owner(store: &Store, config: &Config, address: &str) -> anyhow::Re
 fn next_steps(dir: &Path, config: &Config, keyring: &Keyring, address: &str, password: &Secret) -> String {
     let host = &config.hostname;
     let dir = dir.display();
+    let certificate = if config.acme.enabled {
+        format!(
+            "Nothing to do for a certificate: the server fetches one as soon as {host} leads to it.\n   Until then there is a self-made one."
+        )
+    } else {
+        format!(
+            "Get a certificate for {host}: write [acme] and below it enabled = true into {dir}/stoa.toml,\n   \
+             and the server fetches one from Let's Encrypt, to whose terms you agree with that. docs/certificates.md\n   \
+             shows other ways. Until then there is a self-made one, which mail programs warn of."
+        )
+    };
     format!(
         "The server of {domain} is set up in {dir}.\n\n\
          Your account:   {address}\n\
          Your password:  {password}\n\
          It is shown only now; `stoa account password {address} --dir {dir}` sets another.\n\n\
          1. Put these records into DNS (`stoa dns --dir {dir}` prints them again, and those for later):\n\n{records}\n\
-         2. Get a certificate for {host}; docs/install.md shows how. Until then there is a self-made one in\n\
-         \u{20}  {dir}/tls, which mail programs warn of.\n\
+         2. {certificate}\n\
          3. Start the server:  stoa serve --dir {dir}\n\
          4. Add your account to a mail program; docs/clients.md helps.",
         domain = config.primary_domain(),
@@ -119,21 +135,27 @@ fn next_steps(dir: &Path, config: &Config, keyring: &Keyring, address: &str, pas
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Purpose, Tls};
 
     #[test]
     fn the_configuration_is_good_and_names_no_unknown_key() {
-        let config = Config::parse(&configuration("mail.example.org", "example.org")).unwrap();
+        let config = Config::parse(&configuration("mail.example.org", "example.org", None)).unwrap();
         assert_eq!((config.hostname.as_str(), config.primary_domain()), ("mail.example.org", "example.org"));
-        assert_eq!(config.listen, Config::parse("hostname='a.b'\ndomains=['b']").unwrap().listen);
+        assert_eq!(config, Config::parse("hostname='mail.example.org'\ndomains=['example.org']").unwrap());
+        assert!(!config.acme.enabled);
+        assert_eq!(config.tls.certificate_file, Path::new("tls/certificate.pem"));
+        assert_eq!(config.tls.key_file, Path::new("tls/key.pem"));
     }
 
     #[test]
-    fn the_certificate_can_be_used() {
+    fn a_certificate_comes_by_itself_where_it_was_asked_for() {
+        let config = Config::parse(&configuration("mail.example.org", "example.org", Some("john@example.org"))).unwrap();
+        assert_eq!((config.acme.enabled, config.acme.contact.as_str()), (true, "john@example.org"));
         let dir = tempfile::tempdir().unwrap();
-        let config = Config::parse(&configuration("mail.example.org", "example.org")).unwrap();
-        make_certificate(dir.path(), &config).unwrap();
-        Tls::load(&dir.path().join("certificate.pem"), &dir.path().join("key.pem"), Purpose::Clients).unwrap();
-        assert_eq!(config.tls.certificate_file, Path::new("tls/certificate.pem"));
+        let keyring = Keyring::open(dir.path(), &config.domains, config.signing.settings());
+        let password = Secret::new("x".to_owned());
+        let say = |config: &Config| next_steps(Path::new("/srv/stoa"), config, &keyring, "john@example.org", &password);
+        assert!(say(&config).contains("as soon as mail.example.org leads to it"));
+        let without = Config::parse(&configuration("mail.example.org", "example.org", None)).unwrap();
+        assert!(say(&without).contains("[acme] and below it enabled = true into /srv/stoa/stoa.toml"), "{}", say(&without));
     }
 }

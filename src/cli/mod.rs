@@ -7,6 +7,7 @@
 mod account;
 mod backup;
 mod bench;
+mod certificates;
 pub mod config;
 mod control;
 mod demo;
@@ -143,6 +144,9 @@ mod tests {
             "demo --port-base 0",
             "init john@example.org --dir d",
             "init john@example.org --hostname mail.example.org",
+            "init john@example.org --acme",
+            "init --acme you@example.net -- john@example.org",
+            "init john@example.org --acme you@example.net --dir d",
             "serve",
             "serve --config f",
             "account add john@example.org --generate --dir d",
@@ -177,6 +181,7 @@ mod tests {
             "demo --port-base x",
             "init",
             "init john",
+            "init john@example.org --acme you",
             "serve --dir d --config f",
             "account add john",
             "account app-password john@example.org",

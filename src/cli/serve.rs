@@ -1,5 +1,6 @@
 //! `stoa serve`: the server, from its configuration to its end.
 
+use super::certificates::{self, Caretaker};
 use super::config::Config;
 use super::control::Control;
 use super::home::Home;
@@ -8,6 +9,7 @@ use super::{Place, keys, logging, now};
 use crate::doors::dns::{Dns, Zones};
 use crate::doors::http::Site;
 use crate::net::Texts;
+use crate::net::acme::Board;
 use crate::net::dns::Resolver;
 use crate::queue;
 use crate::trust::signing::Keyring;
@@ -20,28 +22,29 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let store = home.open_store(&(&config.store).into()).await?;
     let keyring = Keyring::open(&home.dkim(), &config.domains, config.signing.settings());
     keyring.ensure(now()).await;
+    if config.acme.enabled {
+        // Whoever deletes the certificate to have another fetched starts without one.
+        certificates::make_self_made(&config.tls.certificate_file, &config.tls.key_file, &config.hostname)?;
+    }
     let resolver = Resolver::new(&config.dns.settings()?)?;
     let mut server = Server::new(&config, store, home.login_key()?, &Standing::World(resolver.clone()))?;
     server.listen_for_mail(&config).await?;
     listen_for_web(&mut server, &config).await?;
     let texts = Arc::new(Texts::default());
-    let zones = Zones::new(&config.hostname, keyring.clone(), Arc::clone(&texts), &certified_names(&config));
+    let zones = Zones::new(&config.hostname, keyring.clone(), Arc::clone(&texts), &certificates::names(&config));
     server.listen_for_dns(Dns::new(zones), &config.listen.dns).await?;
     let control = Control::listen(home.control_socket())?;
     let answering = control.answer(server.store().clone(), Arc::from(config.domains.clone()));
     server.beside(answering);
+    let board = Board { challenges: server.challenges(), texts };
+    let keeper = certificates::keeper(&config, |service| server.port(service).is_some(), board, resolver.clone())?;
+    server.beside(Caretaker::new(&config, keeper, server.store().clone(), server.delivery().clone()).run());
     server.beside(keys::keep(keyring, resolver, server.delivery().clone(), config.signing.rotate_seconds(), server.told_to_stop()));
     server.beside(queue::watch_over(server.store().clone(), server.told_to_stop()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hostname = config.hostname, data = %home.path().display(), "serving");
     server.run().await?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The names that a certificate may cover, for which an authority may ask in DNS.
-fn certified_names(config: &Config) -> Vec<String> {
-    let of_domain = |domain: &String| ["", "mta-sts.", "autoconfig."].map(|host| format!("{host}{domain}"));
-    std::iter::once(config.hostname.clone()).chain(config.domains.iter().flat_map(of_domain)).collect()
 }
 
 async fn listen_for_web(server: &mut Server, config: &Config) -> anyhow::Result<()> {
@@ -51,7 +54,8 @@ async fn listen_for_web(server: &mut Server, config: &Config) -> anyhow::Result<
         submission: server.mail_servers(&config.hostname, Service::Submissions, Service::Submission),
         redirect: None,
         hsts: true,
-        challenges: Some(config.tls.challenge_directory.clone()),
+        challenges: server.challenges(),
+        challenge_directory: Some(config.tls.challenge_directory.clone()),
         mta_sts: Some(config.mta_sts_policy()),
         demo: None,
     };

@@ -9,7 +9,7 @@ use crate::delivery::{Delivery, Names};
 use crate::doors::{self, Limits, Services, http::Site};
 use crate::net::dns::Resolver;
 use crate::net::questions::{answer_datagrams, answer_stream};
-use crate::net::{Connection, ConnectionLimits, Crowd, Ended, Listening, Patience, Purpose, Tls, listen};
+use crate::net::{Challenges, Connection, ConnectionLimits, Crowd, Ended, Listening, Patience, Purpose, Tls, listen};
 use crate::store::Store;
 use crate::trust::Logins;
 use crate::trust::guard::{Blocklists, Greylist, Guard};
@@ -149,6 +149,7 @@ impl Standing {
 pub(super) struct Server {
     services: Arc<Services>,
     certificates: BTreeMap<Service, Arc<Tls>>,
+    challenges: Arc<Challenges>,
     crowd: Arc<Crowd>,
     shutdown: watch::Sender<bool>,
     graceful: Duration,
@@ -159,9 +160,13 @@ pub(super) struct Server {
 impl Server {
     /// Reads the certificates; listens nowhere yet.
     pub(super) fn new(config: &Config, store: Store, login_key: [u8; 32], standing: &Standing) -> anyhow::Result<Server> {
+        let challenges = Arc::new(Challenges::default());
         let tls = |service: Service| {
             let loaded = Tls::load(&config.tls.certificate_file, &config.tls.key_file, service.purpose());
-            loaded.map(|tls| (service, Arc::new(tls))).context("cannot use the TLS certificate (tls.certificate_file, tls.key_file)")
+            let answering = |tls: Tls| if service == Service::Https { tls.with_challenges(Arc::clone(&challenges)) } else { tls };
+            loaded
+                .map(|tls| (service, Arc::new(answering(tls))))
+                .context("cannot use the TLS certificate (tls.certificate_file, tls.key_file)")
         };
         let limits = ConnectionLimits {
             in_all: config.limits.connections_max,
@@ -172,6 +177,7 @@ impl Server {
         Ok(Server {
             services: Arc::new(services(config, store, login_key, standing)),
             certificates: Service::ALL.into_iter().map(tls).collect::<anyhow::Result<_>>()?,
+            challenges,
             crowd: Crowd::new(limits),
             shutdown: watch::Sender::new(false),
             graceful: Duration::from_secs(config.timeouts.shutdown_seconds),
@@ -249,6 +255,11 @@ impl Server {
     /// Runs beside the ports until the server stops.
     pub(super) fn beside(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+
+    /// What certificate authorities are to find.
+    pub(super) fn challenges(&self) -> Arc<Challenges> {
+        Arc::clone(&self.challenges)
     }
 
     pub(super) fn told_to_stop(&self) -> watch::Receiver<bool> {

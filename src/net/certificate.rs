@@ -130,11 +130,13 @@ fn authority() -> CertificateParams {
     ca
 }
 
-const SECRET: u32 = 0o600;
-const PUBLIC: u32 = 0o644;
+/// For its owner only.
+pub(super) const SECRET: u32 = 0o600;
+/// For everybody.
+pub(super) const PUBLIC: u32 = 0o644;
 
 /// Replaces a file as a whole, so that nobody reads half of it and a key is never readable to others.
-fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+pub(super) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let fresh = file.with_extension("new");
     let written = (|| {
         // The mode counts only for a file that is created here.
@@ -144,7 +146,9 @@ fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
         let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
         out.write_all(text.as_bytes())?;
         out.sync_all()?;
-        fs::rename(&fresh, file)
+        fs::rename(&fresh, file)?;
+        // The new name is on disk only with its folder.
+        file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     })();
     written.with_context(|| file.display().to_string())
 }

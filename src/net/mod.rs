@@ -5,8 +5,10 @@
 //! a certificate that may change while the server runs; [`certificate`] makes one for a demo, [`Leaf`] says what is
 //! in one. [`dns`] looks names up, [`https`] fetches. Reads bytes from strangers: knows no account and no store.
 
+pub mod acme;
 mod authorities;
 pub mod certificate;
+mod challenges;
 mod connection;
 mod deflate;
 pub mod dns;
@@ -22,6 +24,7 @@ mod texts;
 mod tls;
 
 pub use authorities::authorities;
+pub use challenges::{ACME_ALPN, Challenges, Posted};
 pub use connection::{Connection, Stream};
 pub use driver::{Door, Ended, OUTBOX_BYTES_MAX, Outbox, Patience, drive};
 pub use leaf::Leaf;

@@ -4,23 +4,28 @@
 //! looked at again when a connection comes, at most once a second; files that are half written or do not fit
 //! each other are reported once, and the last good pair stays in use.
 //!
-//! Standards: RFC 8446 (TLS 1.3), RFC 9266 (`tls-exporter`), RFC 5929 §4 (`tls-server-end-point`).
+//! For the web it also answers certificate authorities that look whether a name is ours, with what is posted in
+//! [`Challenges`].
+//!
+//! Standards: RFC 8446 (TLS 1.3), RFC 9266 (`tls-exporter`), RFC 5929 §4 (`tls-server-end-point`), RFC 8737 (TLS-ALPN-01).
 //! Known gap: no OCSP stapling, no client certificates.
 
+use crate::net::challenges::{ACME_ALPN, Challenges};
 use anyhow::Context;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage};
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use stoa_session::TlsFacts;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 /// How often the files are looked at, at most: often enough that nobody waits, seldom enough to cost nothing.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -45,6 +50,7 @@ pub struct Tls {
     chain_file: PathBuf,
     key_file: PathBuf,
     purpose: Purpose,
+    challenges: Option<Arc<Challenges>>,
     state: Mutex<State>,
 }
 
@@ -77,7 +83,12 @@ impl Tls {
         let seen = Pair::read(chain_file, key_file)?;
         let serving = serve(&seen, purpose).with_context(|| format!("{} with {}", chain_file.display(), key_file.display()))?;
         let state = Mutex::new(State { serving, seen, unreadable: false, looked: Instant::now() });
-        Ok(Tls { chain_file: chain_file.to_owned(), key_file: key_file.to_owned(), purpose, state })
+        Ok(Tls { chain_file: chain_file.to_owned(), key_file: key_file.to_owned(), purpose, challenges: None, state })
+    }
+
+    /// Answers authorities with what is posted there.
+    pub fn with_challenges(self, challenges: Arc<Challenges>) -> Tls {
+        Tls { challenges: Some(challenges), ..self }
     }
 
     /// Looks at the files now; true when a new certificate is in use from here on.
@@ -91,7 +102,10 @@ impl Tls {
     /// Shakes hands as the server; gives the stream and what a session may know of it.
     pub async fn accept(&self, stream: TcpStream) -> std::io::Result<(TlsStream<TcpStream>, TlsFacts)> {
         let serving = self.serving();
-        let stream = TlsAcceptor::from(serving.config).accept(stream).await?;
+        let stream = match &self.challenges {
+            Some(challenges) => accept_or_answer(stream, serving.config, challenges).await?,
+            None => TlsAcceptor::from(serving.config).accept(stream).await?,
+        };
         let facts = facts(stream.get_ref().1, serving.server_end_point);
         Ok((stream, facts))
     }
@@ -175,6 +189,25 @@ fn serve(pair: &Pair, purpose: Purpose) -> anyhow::Result<Serving> {
         }
     }
     Ok(Serving { config: Arc::new(config), server_end_point })
+}
+
+/// RFC 8737 §3: an authority offers one protocol and names a host; it is answered and the connection closed, for nothing is
+/// spoken on it. Without an answer for that host the handshake fails as with any protocol that we do not know.
+async fn accept_or_answer(stream: TcpStream, config: Arc<ServerConfig>, challenges: &Challenges) -> std::io::Result<TlsStream<TcpStream>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    match answer_for(&start.client_hello(), challenges) {
+        None => start.into_stream(config).await,
+        Some(answer) => {
+            start.into_stream(answer).await?.shutdown().await?;
+            Err(std::io::Error::other("it was a certificate authority, which was answered"))
+        }
+    }
+}
+
+fn answer_for(hello: &ClientHello<'_>, challenges: &Challenges) -> Option<Arc<ServerConfig>> {
+    let mut offered = hello.alpn()?;
+    let alone = offered.next() == Some(ACME_ALPN) && offered.next().is_none();
+    challenges.tls(hello.server_name().filter(|_| alone)?)
 }
 
 fn facts(connection: &ServerConnection, server_end_point: Option<Vec<u8>>) -> TlsFacts {

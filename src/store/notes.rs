@@ -30,6 +30,8 @@ pub enum NoteKind {
     Budget = 7,
     /// What was found when the server looked at itself last.
     Findings = 8,
+    /// When the owner was told of trouble with the certificate last.
+    Certificate = 9,
 }
 
 impl NoteKind {

@@ -5,6 +5,7 @@
 //! key stands in `conf/default.toml`, which is the reference for people too.
 
 mod abuse;
+mod acme;
 mod dns;
 mod mta_sts;
 mod problems;
@@ -15,6 +16,7 @@ mod tests;
 
 use crate::store::engine::rocksdb::RocksConfig;
 pub use abuse::Abuse;
+pub use acme::Acme;
 use anyhow::Context;
 pub use dns::Dns;
 pub use mta_sts::MtaSts;
@@ -47,8 +49,6 @@ pub struct Config {
     pub listen: Listen,
     /// Certificate files.
     pub tls: TlsFiles,
-    /// What other servers keep to.
-    pub mta_sts: MtaSts,
     /// Where names are looked up.
     pub dns: Dns,
     /// How strangers are treated.
@@ -57,6 +57,10 @@ pub struct Config {
     pub signing: Signing,
     /// How mail for other hosts leaves.
     pub queue: Queue,
+    /// A certificate that comes by itself.
+    pub acme: Acme,
+    /// What other servers keep to.
+    pub mta_sts: MtaSts,
     /// How much is taken.
     pub limits: Limits,
     /// How long is waited.
@@ -207,10 +211,9 @@ impl Config {
             *path = directory.join(&path).components().collect();
         }
         let queue = &mut self.queue;
-        for path in [&mut self.dns.trust_anchor_file, &mut queue.smarthost_password_file, &mut queue.extra_ca_file]
-            .into_iter()
-            .filter(|path| !path.as_os_str().is_empty())
-        {
+        let optional =
+            [&mut self.dns.trust_anchor_file, &mut queue.smarthost_password_file, &mut queue.extra_ca_file, &mut self.acme.ca_file];
+        for path in optional.into_iter().filter(|path| !path.as_os_str().is_empty()) {
             *path = directory.join(&path).components().collect();
         }
     }

@@ -3,6 +3,7 @@
 //! Three passes, each of which needs the one before: the file against the defaults (keys and kinds of values),
 //! the values themselves (addresses and words), and their meaning (names and ranges).
 
+use super::acme::CHALLENGES;
 use super::mta_sts::MODES;
 use super::{Abuse, Config};
 use crate::doors::http::mta_sts::MAX_AGE_SECONDS_MAX;
@@ -88,6 +89,11 @@ impl Problems {
             if !value.as_str().is_some_and(|word| words.contains(&word)) {
                 self.add(key, value, format_args!("this must be {}", choice(words)));
             }
+        } else if key == "acme.challenges" {
+            let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+            for text in texts.filter(|text| !CHALLENGES.contains(text)) {
+                self.add(key, quoted(text), format_args!("this must be {}", choice(&CHALLENGES)));
+            }
         } else if key.starts_with("listen.") || key == "dns.servers" {
             let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
             for text in texts.filter(|text| text.parse::<SocketAddr>().is_err()) {
@@ -100,6 +106,7 @@ impl Problems {
     pub(super) fn check(&mut self, config: &Config) {
         self.check_names(config);
         self.check_abuse(&config.abuse);
+        self.check_acme(config);
         self.check_ranges(config);
         self.check_smarthost(config);
     }
@@ -146,6 +153,23 @@ impl Problems {
         self.within("abuse.junk_score", abuse.junk_score.unsigned_abs().into(), 1..=1_000);
         for list in abuse.blocklists.iter().filter(|list| !is_domain(list)) {
             self.add("abuse.blocklists", quoted(list), "this is not the name of a list, such as \"zen.example.net\"");
+        }
+    }
+
+    fn check_acme(&mut self, config: &Config) {
+        let acme = &config.acme;
+        // RFC 8555 §6.1: an authority is spoken to over HTTPS alone.
+        let host = acme.directory_url.strip_prefix("https://").and_then(|rest| rest.split(['/', ':']).next());
+        if host.is_none_or(|host| host.is_empty()) || acme.directory_url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            let allowed =
+                "this must be an address of the web that begins with https://, such as \"https://acme-v02.api.letsencrypt.org/directory\"";
+            self.add("acme.directory_url", quoted(&acme.directory_url), allowed);
+        }
+        if !acme.contact.is_empty() && Address::parse(&acme.contact).is_none() {
+            self.add("acme.contact", quoted(&acme.contact), "this must be a mail address such as \"john@example.org\", or empty");
+        }
+        if acme.challenges.is_empty() {
+            self.add("acme.challenges", "[]", format_args!("this must name one at least of {}", choice(&CHALLENGES)));
         }
     }
 

@@ -188,7 +188,8 @@ async fn start(config: &Config, home: &Home, store: Store, owner: HolderId) -> a
         submission: server.mail_servers(HOST_NAME, Service::Submissions, Service::Submission),
         redirect: None,
         hsts: false,
-        challenges: None,
+        challenges: server.challenges(),
+        challenge_directory: None,
         mta_sts: None,
         demo: Some(Arc::new(Demo::new(store.clone(), owner, PEOPLE[0].to_owned(), smtp))),
     };

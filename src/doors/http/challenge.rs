@@ -1,4 +1,5 @@
-//! Challenges of certificate authorities (RFC 8555 §8.3): small files that a program beside us puts into a directory.
+//! Challenges of certificate authorities (RFC 8555 §8.3): what this server posted itself, and small files that a program
+//! beside us puts into a directory.
 
 use super::{Site, pages};
 use axum::extract::{Path, State};
@@ -13,7 +14,10 @@ const TOKEN_CHARS_MAX: usize = 128;
 const ANSWER_BYTES_MAX: u64 = 1024;
 
 pub(super) async fn answer(State(site): State<Arc<Site>>, Path(token): Path<String>) -> Response {
-    let Some(directory) = site.challenges.as_ref().filter(|_| is_token(&token)) else {
+    if let Some(text) = site.challenges.text(&token) {
+        return ([(CONTENT_TYPE, "application/octet-stream")], text).into_response();
+    }
+    let Some(directory) = site.challenge_directory.as_ref().filter(|_| is_token(&token)) else {
         return pages::missing().await;
     };
     let file = directory.join(".well-known/acme-challenge").join(&token);

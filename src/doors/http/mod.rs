@@ -20,7 +20,7 @@ mod tests;
 
 pub use demo::{Demo, OUTSIDE};
 
-use crate::net::{Connection, Ended};
+use crate::net::{Challenges, Connection, Ended};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -70,8 +70,10 @@ pub struct Site {
     pub redirect: Option<String>,
     /// Whether browsers shall come with TLS only from now on.
     pub hsts: bool,
-    /// Holds `.well-known/acme-challenge`.
-    pub challenges: Option<PathBuf>,
+    /// What certificate authorities are to find.
+    pub challenges: Arc<Challenges>,
+    /// Holds `.well-known/acme-challenge` of programs beside us.
+    pub challenge_directory: Option<PathBuf>,
     /// What other servers keep to when they bring mail for the domains.
     pub mta_sts: Option<mta_sts::Policy>,
     /// The demo's own page.

@@ -17,7 +17,8 @@ fn site() -> Site {
         submission: vec![server(465, Security::Tls)],
         redirect: None,
         hsts: false,
-        challenges: None,
+        challenges: Arc::default(),
+        challenge_directory: None,
         mta_sts: Some(mta_sts::Policy { mode: mta_sts::Mode::Testing, max_age_seconds: 604_800, mx: "mail.example.org".into() }),
         demo: None,
     }
@@ -103,9 +104,12 @@ async fn challenges_are_served_and_nothing_beside_them() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("to-ken_1"), "to-ken_1.print").unwrap();
     std::fs::write(dir.path().join("secret"), "secret").unwrap();
-    let site = Site { challenges: Some(dir.path().to_owned()), redirect: Some("https://mail.example.org".into()), ..site() };
+    let site = Site { challenge_directory: Some(dir.path().to_owned()), redirect: Some("https://mail.example.org".into()), ..site() };
     assert_eq!(text(get(&site, "/.well-known/acme-challenge/to-ken_1").await).await, "to-ken_1.print");
-    for path in ["%2e%2e%2f%2e%2e%2fsecret", "..", "other", "to-ken_1.print"] {
+    let posted = site.challenges.post_text("posted", "posted.print");
+    assert_eq!(text(get(&site, "/.well-known/acme-challenge/posted").await).await, "posted.print");
+    drop(posted);
+    for path in ["posted", "%2e%2e%2f%2e%2e%2fsecret", "..", "other", "to-ken_1.print"] {
         assert_eq!(get(&site, &format!("/.well-known/acme-challenge/{path}")).await.status(), 404, "{path}");
     }
 }

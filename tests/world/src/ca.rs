@@ -2,7 +2,7 @@
 //!
 //! Standards: RFC 6698 §2.1 and RFC 7671 (the forms of TLSA association data that DANE for SMTP uses).
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{RootCertStore, ServerConfig};
@@ -59,6 +59,12 @@ impl Authority {
     /// Servers found by it must show the authority in their chain, as [`Certificate::with_authority`] does.
     pub fn tlsa(&self) -> String {
         format!("2 1 1 {}", hex(&key_digest(&self.certificate)))
+    }
+
+    /// A certificate for somebody's key, with this authority behind it in the chain, as a PEM file holds it.
+    pub(crate) fn sign_for(&self, params: CertificateParams, key: &impl PublicKeyData) -> String {
+        let certificate = params.signed_by(key, &self.issuer).expect("an authority can sign");
+        format!("{}{}", pem("CERTIFICATE", certificate.der()), self.pem)
     }
 
     fn sign(&self, params: CertificateParams) -> Certificate {
