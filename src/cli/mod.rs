@@ -19,6 +19,7 @@ mod keys;
 mod logging;
 mod progress;
 mod secrets;
+mod sending;
 mod serve;
 mod server;
 mod snapshot;

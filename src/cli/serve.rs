@@ -5,13 +5,12 @@ use super::config::Config;
 use super::control::Control;
 use super::home::Home;
 use super::server::{Server, Service, Standing};
-use super::{Place, keys, logging, now};
+use super::{Place, keys, logging, now, sending};
 use crate::doors::dns::{Dns, Zones};
 use crate::doors::http::Site;
 use crate::net::Texts;
 use crate::net::acme::Board;
 use crate::net::dns::Resolver;
-use crate::queue;
 use crate::trust::signing::Keyring;
 use std::sync::Arc;
 
@@ -36,11 +35,11 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let control = Control::listen(home.control_socket())?;
     let answering = control.answer(server.store().clone(), Arc::from(config.domains.clone()));
     server.beside(answering);
+    sending::begin(&mut server, &config, &resolver, keyring.clone())?;
     let board = Board { challenges: server.challenges(), texts };
     let keeper = certificates::keeper(&config, |service| server.port(service).is_some(), board, resolver.clone())?;
     server.beside(Caretaker::new(&config, keeper, server.store().clone(), server.delivery().clone()).run());
     server.beside(keys::keep(keyring, resolver, server.delivery().clone(), config.signing.rotate_seconds(), server.told_to_stop()));
-    server.beside(queue::watch_over(server.store().clone(), server.told_to_stop()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hostname = config.hostname, data = %home.path().display(), "serving");
     server.run().await?;
     tracing::info!("stopped");

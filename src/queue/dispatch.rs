@@ -118,7 +118,7 @@ impl<C: Carrier, S: Signer> Dispatcher<C, S> {
                 Some(order) = self.orders.1.recv() => self.obey(order),
                 news = self.bench.store.queue_news() => self.learn(news).await,
                 () = tokio::time::sleep(Duration::from_secs(wake.unsigned_abs())) => {}
-                _ = shutdown.wait_for(|down| *down) => {}
+                () = async { _ = shutdown.wait_for(|down| *down).await } => {}
             }
         }
         self.finish().await;

@@ -8,9 +8,9 @@
 //! | waiting | the same row; each recipient says when it is tried next | keeps its body by a reference | handed over |
 //! | handed over | the row is gone, in the one commit that files the message where it went | once, also across crashes | — |
 //!
-//! A [`Courier`] takes messages out on one [`Route`]. Today there is one route: the demo's, which catches everything in
-//! a mailbox. A server without a courier keeps what it accepted until one runs. Known gaps: no delivery to other hosts
-//! and no reports yet.
+//! A real server has a [`Dispatcher`], which hands over to a [`carrier`]: [`smtp`] is the one over the real world, and
+//! [`tls_reports`] tells other domains how its TLS went. The demo has a [`Courier`] on one [`Route`], which catches
+//! everything in a mailbox.
 
 mod agenda;
 mod attempt;
@@ -24,6 +24,7 @@ mod report;
 mod schedule;
 mod signer;
 pub mod smtp;
+pub mod tls_reports;
 
 pub use attempt::Clock;
 pub use dispatch::{Dispatcher, Handle, Order};
@@ -41,24 +42,6 @@ const MESSAGES_AT_ONCE_MAX: usize = 64;
 
 /// How long to wait after a failure, which is the store's and may pass.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
-
-/// Says in the log that mail waits, where no courier takes it out: at the start, and whenever more comes.
-pub async fn watch_over(store: Store, mut shutdown: watch::Receiver<bool>) {
-    loop {
-        match store.queued(MESSAGES_AT_ONCE_MAX).await {
-            Ok(waiting) if waiting.is_empty() => {}
-            Ok(waiting) => {
-                let at_least = waiting.len();
-                tracing::warn!(at_least, "mail for other hosts waits in the queue: this version does not deliver to other hosts");
-            }
-            Err(error) => tracing::error!(%error, "the queue cannot be read"),
-        }
-        tokio::select! {
-            _ = store.queue_news() => {}
-            _ = shutdown.wait_for(|down| *down) => return,
-        }
-    }
-}
 
 /// A way out of the queue.
 pub trait Route: Send + Sync {

@@ -81,6 +81,13 @@ pub(crate) struct Day {
     key: Bytes,
 }
 
+impl Day {
+    /// Of its note.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+}
+
 /// All days before this one.
 pub(crate) async fn before(store: &Store, day: i64) -> Result<Vec<Day>, StoreError> {
     let notes = store.notes(NoteKind::TlsReport, b"").await?;

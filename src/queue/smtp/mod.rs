@@ -23,6 +23,7 @@ mod sts;
 #[cfg(test)]
 mod tests;
 
+use super::Clock;
 use super::carrier::{Carrier, Parcel, Said, Status, Verdict};
 use crate::net::dns::Resolver;
 use crate::net::https::Https;
@@ -75,7 +76,7 @@ pub struct SmtpCarrier {
     policies: Policies,
     ledger: Arc<Ledger>,
     store: Store,
-    clock: fn() -> i64,
+    clock: Clock,
 }
 
 /// A way to one domain.
@@ -92,16 +93,11 @@ impl SmtpCarrier {
         https: Https,
         authorities: RootCertStore,
         store: Store,
-        clock: fn() -> i64,
+        clock: Clock,
     ) -> anyhow::Result<Self> {
         let policies = Policies::new(store.clone(), resolver.clone(), https);
         let (security, ledger) = (Security::new(authorities)?, Arc::default());
         Ok(Self { settings, resolver, security, policies, ledger, store, clock })
-    }
-
-    /// The counts of how TLS went.
-    pub(crate) fn ledger(&self) -> Arc<Ledger> {
-        self.ledger.clone()
     }
 
     /// Writes down what is counted and forgets policies that have run out; to be done now and then.
@@ -262,6 +258,23 @@ impl Carrier for SmtpCarrier {
         if let Some(conversation) = line.open {
             conversation.quit().await;
         }
+    }
+}
+
+/// Shared with the task that tidies.
+impl<C: Carrier> Carrier for Arc<C> {
+    type Line = C::Line;
+
+    fn line(&self, domain: &str) -> Self::Line {
+        C::line(self, domain)
+    }
+
+    async fn hand_over(&self, line: &mut Self::Line, parcel: &Parcel) -> Vec<Verdict> {
+        C::hand_over(self, line, parcel).await
+    }
+
+    async fn close(&self, line: Self::Line) {
+        C::close(self, line).await;
     }
 }
 

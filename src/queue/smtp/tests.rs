@@ -95,7 +95,7 @@ impl World {
         self.carrier_at(|| NOW)
     }
 
-    fn carrier_at(&self, clock: fn() -> i64) -> SmtpCarrier {
+    fn carrier_at(&self, clock: impl Fn() -> i64 + Send + Sync + 'static) -> SmtpCarrier {
         let settings = ResolverSettings {
             servers: vec![self.dns.address()],
             trust_anchors: Some(self.dns.trust_anchor()),
@@ -105,7 +105,7 @@ impl World {
         let resolver = Resolver::new(&settings).unwrap();
         let roots = (*self.authority.roots()).clone();
         let https = Https::new(resolver.clone(), roots.clone(), self.https_port, true).unwrap();
-        SmtpCarrier::new(self.settings.clone(), resolver, https, roots, self.store.clone(), clock).unwrap()
+        SmtpCarrier::new(self.settings.clone(), resolver, https, roots, self.store.clone(), Arc::new(clock)).unwrap()
     }
 
     /// Brings a small message to these addresses of one domain, on a line of its own.
