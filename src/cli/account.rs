@@ -6,7 +6,8 @@
 use super::config::Config;
 use super::home::Home;
 use super::{Place, control, now, say, secrets};
-use crate::store::{Account, Change, Credential, HolderId, NewAccount, Outcome, Store, StoreError};
+use crate::delivery::forward::{Forward, forward_of, set_forward};
+use crate::store::{Account, Change, Credential, HolderId, NewAccount, Outcome, Store, StoreError, fold_address};
 use crate::trust;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Subcommand};
@@ -70,6 +71,24 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Have mail of an account go on to another address, or show where it goes
+    #[command(group = ArgGroup::new("where").args(["to", "off"]))]
+    Forward {
+        /// Whose
+        #[arg(value_parser = address)]
+        address: String,
+        /// The other address; spam is not forwarded
+        #[arg(long, value_name = "OTHER", value_parser = any_address)]
+        to: Option<String>,
+        /// File it here as well
+        #[arg(long, requires = "to")]
+        keep: bool,
+        /// Do not forward it any more
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Show the accounts and their app passwords
     List {
         #[command(flatten)]
@@ -93,6 +112,7 @@ pub(super) enum Request {
     Password { address: String, password: String },
     AppPassword { address: String, name: String, password: String },
     Revoke { address: String, name: String },
+    Forward { address: String, to: Option<String>, keep: bool, off: bool },
     List,
     Remove { address: String },
 }
@@ -101,6 +121,12 @@ pub(super) enum Request {
 pub(super) fn address(text: &str) -> Result<String, String> {
     let good = Address::parse(text).is_some() && text.contains('@') && !text.contains(['"', '[', '+']);
     if good { Ok(text.to_owned()) } else { Err("this must be an address such as john@example.org, without + and quotes".to_owned()) }
+}
+
+/// The same of one elsewhere, which may be of any form.
+fn any_address(text: &str) -> Result<String, String> {
+    let good = Address::parse(text).is_some_and(|address| !address.is_bare_postmaster());
+    if good { Ok(text.to_owned()) } else { Err("this must be an address such as john@example.net".to_owned()) }
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -123,6 +149,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Action::AppPassword { address, revoke, place, .. } => {
             ask(&place, Request::Revoke { address, name: revoke.unwrap_or_default() }).await?;
         }
+        Action::Forward { address, to, keep, off, place } => ask(&place, Request::Forward { address, to, keep, off }).await?,
         Action::List { place } => ask(&place, Request::List).await?,
         Action::Remove { address, place } => ask(&place, Request::Remove { address }).await?,
     }
@@ -180,6 +207,7 @@ pub(super) async fn perform(store: &Store, domains: &[String], request: Request)
             revoke(store, &account, &name).await?;
             Ok(format!("The app password for {name} is taken back."))
         }
+        Request::Forward { address, to, keep, off } => forward(store, &address, to, keep, off).await,
         Request::List => list(store).await,
         Request::Remove { address } => remove(store, &address).await,
     }
@@ -265,6 +293,23 @@ fn app_password(credential: &Credential) -> String {
     format!("  app password for {}, made {day}", credential.name)
 }
 
+async fn forward(store: &Store, address: &str, to: Option<String>, keep: bool, off: bool) -> anyhow::Result<String> {
+    let account = find(store, address).await?;
+    if let Some(to) = to {
+        if fold_address(&to) == fold_address(&account.address) {
+            bail!("{address} is the account itself: name another address, or --off to end forwarding");
+        }
+        set_forward(store, account.holder, Some(&Forward { to, keep })).await?;
+    } else if off {
+        set_forward(store, account.holder, None).await?;
+    }
+    Ok(match forward_of(store, account.holder).await? {
+        None => format!("Mail of {address} is filed here and not forwarded."),
+        Some(Forward { to, keep: true }) => format!("Mail of {address} is filed here and goes on to {to}."),
+        Some(Forward { to, keep: false }) => format!("Mail of {address} goes on to {to} and is not filed here, but for spam."),
+    })
+}
+
 async fn remove(store: &Store, address: &str) -> anyhow::Result<String> {
     let account = find(store, address).await?;
     if account.owner {
@@ -290,6 +335,7 @@ mod tests {
         let password = || "correct horse".to_owned();
         let john = || "john@example.org".to_owned();
         let phone = || "phone".to_owned();
+        let forward = |to: Option<&str>, keep, off| Request::Forward { address: john(), to: to.map(str::to_owned), keep, off };
         let cases = [
             (Request::List, "There are no accounts."),
             (Request::Password { address: john(), password: password() }, "there is no account john@example.org"),
@@ -301,6 +347,12 @@ mod tests {
             (Request::AppPassword { address: john(), name: phone(), password: password() }, "already"),
             (Request::AppPassword { address: john(), name: String::new(), password: password() }, "1 to 60"),
             (Request::List, "john@example.org\n  app password for phone"),
+            (forward(None, false, false), "not forwarded"),
+            (forward(Some("john@example.net"), true, false), "is filed here and goes on to john@example.net"),
+            (forward(Some("j.d@example.net"), false, false), "goes on to j.d@example.net and is not filed"),
+            (forward(None, false, false), "goes on to j.d@example.net"),
+            (forward(Some("John@example.ORG"), false, false), "the account itself"),
+            (forward(None, false, true), "not forwarded"),
             (Request::Revoke { address: john(), name: phone() }, "taken back"),
             (Request::Revoke { address: john(), name: phone() }, "no app password for phone"),
             (Request::Revoke { address: john(), name: String::new() }, "no app password"),

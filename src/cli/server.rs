@@ -311,7 +311,8 @@ fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Stand
     let names = Names { hostname: config.hostname.clone(), domains: config.domains.clone() };
     Services {
         logins: Logins::new(store.clone(), login_key, config.limits.argon2_at_once_max).with_primary_domain(primary),
-        delivery: Delivery::new(store.clone(), names),
+        // A key of its own, which says nothing of the other.
+        delivery: Delivery::new(store.clone(), names).with_return_key(blake3::derive_key("stoa return addresses", &login_key)),
         guard: Guard::new(config.abuse.guard(standing.resolver().is_none())),
         blocklists: blocklists(config, standing),
         greylist: config.abuse.greylisting.then(|| Greylist::new(store.clone(), config.abuse.greylisting_seconds)),

@@ -5,6 +5,7 @@
 //! later read. RFC 5321 §4.4, RFC 5322 §3.6, RFC 6409 §8, RFC 8601 §5.
 
 use super::authserv;
+use super::forward::MARK_FIELD;
 use std::mem;
 
 /// Octets of a field that are held back until its name is known. Names are shorter; what is longer is none.
@@ -38,6 +39,8 @@ pub(super) struct Header {
     pub senders: Vec<Vec<u8>>,
     /// Whether they were.
     pub from_is_cut: bool,
+    /// The raw value of each field that says who forwarded it; cut like them.
+    pub marks: Vec<Vec<u8>>,
 }
 
 /// Takes a message piece by piece.
@@ -75,6 +78,8 @@ enum Fate {
     KeepFrom,
     /// The same.
     KeepSender,
+    /// The same.
+    KeepMark,
     Remove,
     /// Held until it is known whose it is.
     Judge,
@@ -178,6 +183,10 @@ impl HeaderFilter {
                 self.header.senders.push(Vec::new());
                 Fate::KeepSender
             }
+            _ if name.eq_ignore_ascii_case(MARK_FIELD.as_bytes()) => {
+                self.header.marks.push(Vec::new());
+                Fate::KeepMark
+            }
             b"received" => {
                 self.header.hops += 1;
                 Fate::Keep
@@ -203,7 +212,7 @@ impl HeaderFilter {
                     self.judge(out);
                 }
             }
-            Fate::KeepFrom | Fate::KeepSender => {
+            Fate::KeepFrom | Fate::KeepSender | Fate::KeepMark => {
                 self.note(piece);
                 self.give(piece, out);
             }
@@ -216,9 +225,13 @@ impl HeaderFilter {
     }
 
     fn note(&mut self, piece: &[u8]) {
-        let Header { from, senders, .. } = &mut self.header;
-        let noted: usize = from.iter().chain(&*senders).map(Vec::len).sum();
-        let fields = if self.fate == Fate::KeepFrom { from } else { senders };
+        let Header { from, senders, marks, .. } = &mut self.header;
+        let noted: usize = from.iter().chain(&*senders).chain(&*marks).map(Vec::len).sum();
+        let fields = match self.fate {
+            Fate::KeepFrom => from,
+            Fate::KeepMark => marks,
+            _ => senders,
+        };
         match fields.last_mut() {
             Some(last) if noted + piece.len() <= FROM_BYTES_MAX => last.extend_from_slice(piece),
             _ => self.header.from_is_cut = true,
@@ -330,10 +343,7 @@ mod tests {
     fn what_the_header_says() {
         let message = "Received: a\r\nreceived : b\r\n c\r\nFrom: x\r\n y\r\nFrom:z\r\n\r\nReceived: no\r\nFrom: no\r\n";
         let header = filtered(Rules::default(), &[message.as_bytes()]).1;
-        assert_eq!(
-            header,
-            Header { hops: 2, from: vec![b" x\r\n y\r\n".to_vec(), b"z\r\n".to_vec()], from_is_cut: false, senders: Vec::new() }
-        );
+        assert_eq!(header, Header { hops: 2, from: vec![b" x\r\n y\r\n".to_vec(), b"z\r\n".to_vec()], ..Header::default() });
         let long = format!("From: {}\r\n\r\n", "x".repeat(FROM_BYTES_MAX + 1));
         assert!(filtered(Rules::default(), &[long.as_bytes()]).1.from_is_cut);
     }

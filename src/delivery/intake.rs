@@ -39,6 +39,8 @@ pub struct Received {
     pub from_is_unclear: bool,
     /// The addresses of Sender, Resent-From and Resent-Sender.
     pub senders: Vec<String>,
+    /// The marks of accounts that forwarded it; `None` if they cannot be read.
+    pub marks: Option<Vec<String>>,
     /// How many Received fields it has, ours included.
     pub hops: usize,
 }
@@ -100,11 +102,13 @@ impl Intake {
         let from = authors.iter().filter_map(written).collect();
         let senders = said.senders.iter().flat_map(|raw| address::list(&header::unfold(raw), AUTHORS_MAX));
         let senders = senders.filter_map(|sender| written(&sender)).collect();
+        let mark = |raw: &Vec<u8>| String::from_utf8_lossy(&header::unfold(raw)).trim().to_owned();
+        let marks = (!said.from_is_cut).then(|| said.marks.iter().map(mark).collect());
         let summary = summary(&scanner.finish());
         // The prefix holds the one that is ours.
         let hops = said.hops + 1;
         let body = if waits { writer.finish_staged().await? } else { writer.finish() };
-        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, hops })
+        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, marks, hops })
     }
 
     /// Forgets what came.

@@ -7,6 +7,7 @@
 
 pub mod admit;
 mod authserv;
+pub mod forward;
 mod header;
 mod intake;
 mod letter;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_mime::date::{self, Date};
 use stoa_smtp::{Address, BodyKind, Envelope, Notify, OriginalRecipient, Recipient, Ret};
+use stoa_srs::Srs;
 
 /// A message that passed so many servers goes round in circles; RFC 5321 §6.3 asks for 100 at least.
 pub const RECEIVED_HOPS_MAX: usize = 100;
@@ -41,6 +43,7 @@ pub struct Delivery {
     store: Store,
     names: Names,
     last_id: Arc<AtomicU64>,
+    srs: Srs,
 }
 
 /// Why a message was not delivered; nothing of it is stored.
@@ -69,7 +72,13 @@ pub enum NotDelivered {
 impl Delivery {
     /// Delivers into this store, for these names.
     pub fn new(store: Store, names: Names) -> Self {
-        Self { store, names, last_id: Arc::default() }
+        Self { store, names, last_id: Arc::default(), srs: Srs::new(rand::random()) }
+    }
+
+    /// The same, with return addresses of this key, which must stay the same from start to start.
+    #[must_use]
+    pub fn with_return_key(self, key: [u8; 32]) -> Self {
+        Self { srs: Srs::new(key), ..self }
     }
 
     /// What this server is called.
@@ -113,7 +122,7 @@ impl Delivery {
 
     /// Files a message for all recipients of its envelope. `id` is new; `now` in seconds since 1970.
     pub async fn deliver(&self, id: u64, envelope: &Envelope, trust: &Trust, message: Received, now: i64) -> Result<(), NotDelivered> {
-        let (mailboxes, elsewhere) = match self.decide(envelope, trust, &message).await {
+        let (mailboxes, elsewhere) = match self.decide(envelope, trust, &message, now).await {
             Ok(decided) => decided,
             Err(reason) => {
                 self.store.discard(message.body).await;
@@ -121,12 +130,13 @@ impl Delivery {
             }
         };
         let mut filing = Filing { received: now, now, mailboxes, ..message.filing(trust) };
-        if !elsewhere.is_empty() {
+        let onward = self.onward(envelope, &message, &mut filing.mailboxes, now).await?;
+        if !elsewhere.is_empty() || !onward.is_empty() {
             // Return-Path is for the last server (RFC 5321 §4.4), which is another one here.
             let prefix = message.prefix.slice(message.return_path_bytes..);
             let body = filing.body.reference();
             let leaving = queued(envelope, &elsewhere, prefix, body, now);
-            filing.queue = Some((id, Queued { signer: signer(trust, &message), account: trust.account(), ..leaving }));
+            filing.queue = Some((id, onward.join(Queued { signer: signer(trust, &message), account: trust.account(), ..leaving })));
         }
         let committed = self.store.commit(Change::Deliver(Box::new(filing))).await;
         if let Err(StoreError::Refused(_)) = &committed {
@@ -144,6 +154,7 @@ impl Delivery {
         envelope: &'a Envelope,
         trust: &Trust,
         message: &Received,
+        now: i64,
     ) -> Result<(Vec<Place>, Vec<&'a Recipient>), NotDelivered> {
         if message.hops > RECEIVED_HOPS_MAX {
             return Err(NotDelivered::Loop);
@@ -151,7 +162,7 @@ impl Delivery {
         if let Some(account) = trust.account() {
             self.check_from(account, message).await?;
         }
-        self.split(&envelope.recipients).await
+        self.split(&envelope.recipients, now).await
     }
 
     /// Rights are those of the account and not of From, so whoever signed in may write only in names of their own.
@@ -175,9 +186,15 @@ impl Delivery {
     }
 
     /// The mailboxes of local recipients and the recipients elsewhere, each once.
-    async fn split<'a>(&self, recipients: &'a [Recipient]) -> Result<(Vec<Place>, Vec<&'a Recipient>), NotDelivered> {
+    async fn split<'a>(&self, recipients: &'a [Recipient], now: i64) -> Result<(Vec<Place>, Vec<&'a Recipient>), NotDelivered> {
         let (mut mailboxes, mut elsewhere) = (Vec::new(), Vec::new());
         for recipient in recipients {
+            match self.returned(&recipient.address, now) {
+                // It goes to whoever is behind it.
+                Some(Ok(_)) => continue,
+                Some(Err(_)) => return Err(NotDelivered::RecipientGone),
+                None => {}
+            }
             match self.recipient(&recipient.address).await? {
                 Resolved::Local(place) if mailboxes.contains(&place) => {}
                 Resolved::Local(place) => mailboxes.push(place),

@@ -32,6 +32,8 @@ pub enum NoteKind {
     Findings = 8,
     /// When the owner was told of trouble with the certificate last.
     Certificate = 9,
+    /// Where an account's mail is forwarded to, by holder.
+    Forward = 10,
 }
 
 impl NoteKind {

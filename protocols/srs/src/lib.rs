@@ -61,9 +61,10 @@ pub enum NotOurs {
 
 /// The kinds of local parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 enum Kind {
-    Zero,
-    One,
+    Zero = b'0',
+    One = b'1',
 }
 
 impl Srs {
@@ -84,8 +85,7 @@ impl Srs {
             }
             None => (Kind::Zero, format!("{}={domain}={local}", day_text(day))),
         };
-        let digit = if kind == Kind::Zero { '0' } else { '1' };
-        let rewritten = format!("SRS{digit}={}={signed}", self.mac(kind, &signed));
+        let rewritten = format!("SRS{}={}={signed}", char::from(kind as u8), self.mac(kind as u8, &signed));
         (rewritten.len() <= LOCAL_PART_OCTETS_MAX).then_some(rewritten)
     }
 
@@ -95,9 +95,14 @@ impl Srs {
         Some(self.read(kind, rest, day))
     }
 
+    /// A word for an address that says nothing of it to others: a message that bears it came from there already.
+    pub fn mark(&self, address: &str) -> String {
+        self.mac(b'm', address)
+    }
+
     fn read(&self, kind: Kind, rest: &str, day: u32) -> Result<Sender, NotOurs> {
         let (mac, signed) = rest.split_once('=').ok_or(NotOurs::Forged)?;
-        let right = self.mac(kind, signed);
+        let right = self.mac(kind as u8, signed);
         if !bool::from(right.as_bytes().ct_eq(mac.to_ascii_lowercase().as_bytes())) {
             return Err(NotOurs::Forged);
         }
@@ -116,11 +121,11 @@ impl Srs {
         Ok(Sender { local: local.to_owned(), domain: domain.to_owned() })
     }
 
-    fn mac(&self, kind: Kind, signed: &str) -> String {
+    fn mac(&self, purpose: u8, signed: &str) -> String {
         let mut block = [0; 64];
         block.iter_mut().zip(self.key).for_each(|(octet, key)| *octet = key);
         let mut mac = Hmac::<Sha256>::new(&block.into());
-        mac.update(if kind == Kind::Zero { b"0" } else { b"1" });
+        mac.update(&[purpose]);
         mac.update(signed.to_lowercase().as_bytes());
         base32(&mac.finalize().into_bytes())
     }
@@ -227,6 +232,14 @@ mod tests {
         assert_eq!(ours().rewrite(&"x".repeat(room), "athens.example", DAY).unwrap().len(), LOCAL_PART_OCTETS_MAX);
         assert_eq!(ours().rewrite(&"x".repeat(room + 1), "athens.example", DAY), None);
         assert_eq!(ours().rewrite("SRS1=x", "athens.example", DAY), None);
+    }
+
+    #[test]
+    fn a_mark_is_the_same_for_an_address_and_no_return_address() {
+        assert_eq!(ours().mark("Plato@stoa.example"), ours().mark("plato@stoa.example"));
+        assert_ne!(ours().mark("plato@stoa.example"), ours().mark("socrates@stoa.example"));
+        let mark = ours().mark("jp=athens.example=crito");
+        assert_eq!(ours().sender(&format!("SRS0={mark}=jp=athens.example=crito"), DAY), Some(Err(NotOurs::Forged)));
     }
 
     proptest! {

@@ -19,6 +19,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use stoa_smtp::{Address, Answer, Client, Config, Envelope, Question, Reply, ReversePath, Role, Server};
+use stoa_srs::NotOurs;
 use tokio::sync::watch;
 
 /// RFC 5321 §4.5.3.2.7 asks for five minutes at least.
@@ -137,6 +138,9 @@ impl SmtpDoor {
             tracing::info!(peer = %client.peer, %address, "put off a recipient: too many from there were unknown");
             return Err(Refused(Reply::TOO_MANY_UNKNOWN));
         }
+        if let Some(sender) = self.services.delivery.returned(address, super::now()) {
+            return self.take_return(address, reverse_path, client, sender.err()).await;
+        }
         let refusal = match self.services.delivery.recipient(address).await.map_err(failed)? {
             Resolved::Local(_) if self.account.is_some() => return Ok(Answer::Accept),
             Resolved::Local(_) => return self.greylist(address, reverse_path, client).await,
@@ -152,6 +156,26 @@ impl SmtpDoor {
         };
         tracing::info!(peer = %client.peer, %address, code = refusal.code, "refused a recipient");
         Err(Refused(refusal))
+    }
+
+    /// A return address of ours takes reports, which have the null reverse-path, and leads to whom they are for.
+    async fn take_return(
+        &self,
+        address: &Address,
+        reverse_path: &ReversePath,
+        client: &Client,
+        problem: Option<NotOurs>,
+    ) -> Result<Answer, Refused> {
+        let text = match problem {
+            None if *reverse_path == ReversePath::Null => return Ok(Answer::Accept),
+            None => "this return address takes reports alone; write to the author of the mail".to_owned(),
+            Some(reason) => reason.to_string(),
+        };
+        tracing::info!(peer = %client.peer, %address, text, "refused a return address");
+        if self.account.is_none() {
+            tokio::time::sleep(self.services.guard.recipient_unknown(client.peer, Instant::now())).await;
+        }
+        Err(Refused(Reply::UNKNOWN_RECIPIENT.text(text)))
     }
 
     /// Where the owner wants it, a stranger has to come again.
