@@ -171,6 +171,7 @@ mod tests {
         "backup dest --dir d",
         "backup dest --keep 1 --full --config f",
         "restore source --dir new --generation 2026-11 --damaged",
+        "restore source --dir new --moved",
         "verify --dir d",
         "verify --backup dest --generation 2026-11",
         "export john@example.org dest --dir d",

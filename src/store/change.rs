@@ -179,6 +179,9 @@ pub enum Refusal {
     /// The address belongs to somebody.
     #[error("the address is taken")]
     AddressTaken,
+    /// The number of the next account cannot be read.
+    #[error("the counter of accounts is damaged, and no account can be made: see `stoa verify`")]
+    CounterDamaged,
     /// The account is not there (any more).
     #[error("no such account")]
     NoAccount,

@@ -18,6 +18,10 @@ pub const MAILBOX_NAME_BYTES_MAX: usize = 1_000;
 pub const MAILBOX_LEVELS_MAX: usize = 20;
 /// Message numbers reserved at a time: the tree is written once for so many messages.
 const MESSAGE_NUMBERS_RESERVED: u64 = 1_024;
+/// Nobody has so many messages: a counter that says more is damaged.
+const NUMBERS_END: u64 = 1 << 62;
+/// The same of mailboxes.
+const MAILBOX_NUMBERS_END: u32 = 1 << 31;
 
 /// What a mailbox is for (RFC 6154 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +183,14 @@ impl Holder {
         Ok(())
     }
 
+    /// Makes all mailboxes others, as mail programs see them.
+    pub(super) fn renew_uid_validity(&mut self, now: i64) {
+        for leaf in &mut self.mailboxes {
+            self.last_uid_validity = u32::try_from(now).unwrap_or(1).max(self.last_uid_validity.saturating_add(1));
+            leaf.uid_validity = self.last_uid_validity;
+        }
+    }
+
     fn create_above(&mut self, name: &str, now: i64) {
         for (end, _) in name.match_indices(SEPARATOR) {
             let parent = name.get(..end).unwrap_or_default();
@@ -215,11 +227,13 @@ impl Holder {
         let record = Reader::parse(bytes, 1)?;
         let mailboxes = record.all_bytes(4)?.map(leaf_from_bytes).collect::<Result<_, _>>()?;
         let subscriptions = record.all_bytes(5)?.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        let reserved = record.u64(1)?.unwrap_or(1);
+        // Begun anew, a lost counter would put the next messages in the place of the first.
+        let reserved = record.u64(1)?.filter(|next| *next < NUMBERS_END).ok_or(RecordError::Missing(1))?;
+        let next_mailbox = record.u32(2)?.filter(|next| *next < MAILBOX_NUMBERS_END).ok_or(RecordError::Missing(2))?;
         Ok(Self {
             next_message: reserved,
             reserved,
-            next_mailbox: record.u32(2)?.unwrap_or(1),
+            next_mailbox,
             last_uid_validity: record.u32(3)?.unwrap_or(0),
             mailboxes,
             subscriptions,

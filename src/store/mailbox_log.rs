@@ -18,6 +18,8 @@ pub(super) const BLOCK_UIDS: u32 = 4_096;
 const CHANGES_BEFORE_PACKING: usize = 512;
 /// Rows read at a time.
 const PAGE: usize = 256;
+/// RFC 7162 §3.1: a mod-sequence has 63 bits.
+const MODSEQ_MAX: ModSeq = i64::MAX as ModSeq;
 
 /// Which mailbox of which holder.
 pub type Place = (HolderId, MailboxId);
@@ -69,11 +71,13 @@ impl Head {
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
         let record = Reader::parse(bytes, 1)?;
+        let modseq = |field| record.u64(field)?.filter(|modseq| *modseq <= MODSEQ_MAX).ok_or(RecordError::Missing(field));
         Ok(Self {
-            uid_validity: record.u32(1)?.unwrap_or(1),
-            uid_next: record.u32(2)?.unwrap_or(1),
-            highest_modseq: record.u64(3)?.unwrap_or(1),
-            packed: record.u64(4)?.unwrap_or(1),
+            // Taken for what a new mailbox has, a lost counter would give out what was given out before.
+            uid_validity: record.u32(1)?.ok_or(RecordError::Missing(1))?,
+            uid_next: record.u32(2)?.ok_or(RecordError::Missing(2))?,
+            highest_modseq: modseq(3)?,
+            packed: modseq(4)?,
             recent_from: record.u32(5)?.unwrap_or(1),
             keywords: record.all_bytes(6)?.map(|keyword| String::from_utf8_lossy(keyword).into_owned()).collect(),
             deleted: record.u64(7)?.unwrap_or(0) != 0,

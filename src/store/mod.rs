@@ -17,6 +17,7 @@ mod messages;
 mod notes;
 mod outbound;
 mod plan;
+mod renew;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -30,6 +31,7 @@ pub use mailbox_log::Place;
 pub use messages::Message;
 pub use notes::{NoteChange, NoteKind};
 pub use outbound::{Done, Hold, HoldReason, LastResult, QueueNews, Queued, QueuedRecipient, Requeue};
+pub use renew::renew_uid_validity;
 
 use bytes::Bytes;
 use engine::{Batch, Committed, Engine, EngineError, Sync};

@@ -49,6 +49,8 @@ pub(super) struct Garbage {
 pub(super) const QUEUE_HOLDER: HolderId = HolderId(0);
 /// The first holder that is given out.
 const FIRST_HOLDER: u64 = 1;
+/// Nobody makes so many: a counter that says more is damaged.
+const HOLDERS_END: u64 = 1 << 48;
 
 pub(super) fn plan(work: &mut Working, change: &Change, batch: &mut Batch) -> Result<Outcome, Refusal> {
     match change {
@@ -180,8 +182,12 @@ fn create_account(work: &mut Working, account: &NewAccount, password: &Credentia
     if work.row(Table::Names, &name).is_some() {
         return Err(Refusal::AddressTaken);
     }
-    let next = work.row(Table::Meta, keys::COUNTERS).and_then(|row| Reader::parse(row, 1).ok()?.u64(1).ok()?);
-    let holder = HolderId(next.unwrap_or(FIRST_HOLDER));
+    let next = match work.row(Table::Meta, keys::COUNTERS) {
+        None => FIRST_HOLDER,
+        // Begun anew, it would give the next account the mailboxes of the first.
+        Some(row) => read_counter(row).ok_or(Refusal::CounterDamaged)?,
+    };
+    let holder = HolderId(next);
     work.put(batch, Table::Meta, keys::COUNTERS.to_vec(), Writer::new(1).u64(1, holder.0 + 1).finish());
     work.put(batch, Table::Names, name, keys::holder(holder));
     let row = Account { holder, address: account.address.clone(), owner: account.owner, created: account.now }.to_bytes();
@@ -196,6 +202,11 @@ fn create_account(work: &mut Working, account: &NewAccount, password: &Credentia
     batch.put(Table::Holders, keys::holder(holder), tree.to_bytes());
     work.holders.insert(holder, tree);
     Ok(Outcome::Holder(holder))
+}
+
+/// The number of the next holder.
+fn read_counter(row: &[u8]) -> Option<u64> {
+    Reader::parse(row, 1).ok()?.u64(1).ok()?.filter(|next| *next >= FIRST_HOLDER && *next < HOLDERS_END)
 }
 
 fn remove_account(work: &mut Working, account: &Account, batch: &mut Batch) -> Result<Outcome, Refusal> {
@@ -363,7 +374,7 @@ fn keep_body(work: &mut Working, body: &DeliveredBody, batch: &mut Batch) -> Res
             {
                 drop_staged(batch, &staged.staging);
             }
-            Blob { generation: known.generation + 1, ..known }
+            Blob { generation: known.generation.wrapping_add(1), ..known }
         }
         (None, DeliveredBody::Staged(staged)) if staged.staged && work.row(Table::Staging, &staged.staging).is_none() => {
             return Err(Refusal::NoBody);

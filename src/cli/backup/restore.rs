@@ -8,8 +8,11 @@ use super::copy::{self, cannot_write};
 use super::manifest::{DATA, Manifest, Saved, differs, unreadable};
 use super::{amount, count, destination};
 use crate::cli::config::{Config, FILE_NAME};
+use crate::cli::home::{STORE, open_engine};
 use crate::cli::progress::{Progress, moment};
-use crate::cli::say;
+use crate::cli::{now, say};
+use crate::store::engine::rocksdb::RocksConfig;
+use crate::store::renew_uid_validity;
 use anyhow::{Context, bail};
 use rustix::fs::statvfs;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -28,6 +31,10 @@ pub(in crate::cli) struct Arguments {
     /// Which generation, by the beginning of its name, such as 2026-11-25 [default: the newest]
     #[arg(long, value_name = "NAME")]
     generation: Option<String>,
+    /// Nothing has changed since the backup was made, as when a server moves: mail programs keep what they know.
+    /// Otherwise they fetch all mail anew, since what came after the backup must not be mistaken for what comes next
+    #[arg(long)]
+    moved: bool,
     /// Restore what there is, although files of the backup are damaged or missing
     #[arg(long)]
     damaged: bool,
@@ -46,7 +53,12 @@ pub(super) fn restore(arguments: &Arguments) -> anyhow::Result<String> {
     let manifest = Manifest::read(generation)?;
     let dir = &arguments.dir;
     let was_there = prepare(dir, &manifest)?;
-    let restored = fill(dir, generation, &manifest).and_then(|wrong| {
+    let (config, others): (Vec<&Saved>, Vec<&Saved>) = manifest.files.iter().partition(|file| file.path == Path::new(FILE_NAME));
+    let restored = fill(dir, generation, &others).and_then(|mut wrong| {
+        if !arguments.moved && (wrong.is_empty() || arguments.damaged) {
+            renew(dir, &mut wrong, arguments.damaged)?;
+        }
+        wrong.extend(fill(dir, generation, &config)?);
         if !wrong.is_empty() && !arguments.damaged {
             let wrong = wrong.join("\n  ");
             bail!(
@@ -56,7 +68,7 @@ pub(super) fn restore(arguments: &Arguments) -> anyhow::Result<String> {
         }
         stay_within(dir)?;
         copy::sync_tree(dir)?;
-        Ok(report(dir, generation, &manifest, &wrong))
+        Ok(report(arguments, generation, &manifest, &wrong))
     });
     restored.inspect_err(|_| clear(dir, was_there))
 }
@@ -100,13 +112,11 @@ fn clear(dir: &Path, was_there: bool) {
     }
 }
 
-/// Copies all files; gives what is wrong with them.
-fn fill(dir: &Path, generation: &Path, manifest: &Manifest) -> anyhow::Result<Vec<String>> {
-    let (mut wrong, mut done, all) = (Vec::new(), 0, manifest.bytes());
-    let mut progress = Progress::new();
-    let is_config = |file: &&Saved| file.path == Path::new(FILE_NAME);
-    let (config, others): (Vec<&Saved>, Vec<&Saved>) = manifest.files.iter().partition(is_config);
-    for file in others.into_iter().chain(config) {
+/// Copies files; gives what is wrong with them.
+fn fill(dir: &Path, generation: &Path, files: &[&Saved]) -> anyhow::Result<Vec<String>> {
+    let (mut wrong, mut done, mut progress) = (Vec::new(), 0, Progress::new());
+    let all = files.iter().map(|file| file.bytes).sum();
+    for file in files {
         let from = generation.join(DATA).join(&file.path);
         match File::open(&from) {
             Ok(open) => wrong.extend(put(open, file, dir)?.map(|what| format!("{} {what}", from.display()))),
@@ -116,6 +126,20 @@ fn fill(dir: &Path, generation: &Path, manifest: &Manifest) -> anyhow::Result<Ve
         progress.tell(|| format!("{} of {} restored", amount(done), amount(all)));
     }
     Ok(wrong)
+}
+
+/// Has mail programs take all mailboxes for new ones. Of a damaged store that may be impossible, which is told.
+fn renew(dir: &Path, wrong: &mut Vec<String>, damaged: bool) -> anyhow::Result<()> {
+    let renewed = tokio::runtime::Handle::current().block_on(async {
+        let engine = open_engine(dir.join(STORE), &RocksConfig::default()).await?;
+        anyhow::Ok(renew_uid_validity(&engine, now()).await?)
+    });
+    match renewed {
+        Err(error) if damaged => wrong.push(format!("mailboxes keep their UIDVALIDITY: {error:#}")),
+        Err(error) => return Err(error.context("the restored store cannot be opened")),
+        Ok(_) => {}
+    }
+    Ok(())
 }
 
 /// Copies one file; says how it differs from what was saved.
@@ -147,8 +171,8 @@ fn stay_within(dir: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn report(dir: &Path, generation: &Path, manifest: &Manifest, wrong: &[String]) -> String {
-    let shown = dir.display();
+fn report(arguments: &Arguments, generation: &Path, manifest: &Manifest, wrong: &[String]) -> String {
+    let shown = arguments.dir.display();
     let mut lines = vec![format!(
         "{} is restored in {shown}, as it was on {} in {}: {}, {}.",
         manifest.hostname,
@@ -161,6 +185,11 @@ fn report(dir: &Path, generation: &Path, manifest: &Manifest, wrong: &[String]) 
     if !wrong.is_empty() {
         lines.push(format!("Damaged or missing:\n  {}", wrong.join("\n  ")));
     }
+    if !arguments.moved {
+        lines.push(
+            "Mail programs will fetch all mail anew; had nothing changed since the backup, --moved would spare them that.".to_owned(),
+        );
+    }
     lines.push(format!("Look through it:  stoa verify --dir {shown}"));
     lines.push(format!("Then start it:    stoa serve --dir {shown}"));
     lines.push("Never run it beside the server that it was saved from: both would send the mail that waited.".to_owned());
@@ -170,6 +199,6 @@ fn report(dir: &Path, generation: &Path, manifest: &Manifest, wrong: &[String]) 
 #[cfg(test)]
 impl Arguments {
     pub(super) fn of(source: &Path, dir: &Path, generation: Option<&str>, damaged: bool) -> Arguments {
-        Arguments { source: source.to_owned(), dir: dir.to_owned(), generation: generation.map(str::to_owned), damaged }
+        Arguments { source: source.to_owned(), dir: dir.to_owned(), generation: generation.map(str::to_owned), moved: true, damaged }
     }
 }

@@ -217,6 +217,21 @@ async fn what_belongs_to_nothing_is_only_room() {
     assert!(found.iter().all(|finding| finding.harm == Harm::Room), "{found:#?}");
 }
 
+#[tokio::test]
+async fn a_store_of_which_every_mailbox_got_a_new_uid_validity_is_whole() {
+    let engine = Memory::new();
+    let old = fill(engine.clone()).await;
+    let inbox = (HolderId(1), place(&old, HolderId(1), "INBOX").await.1);
+    let before = old.watch(inbox).await.unwrap().borrow().clone();
+    drop(old);
+    assert_eq!(crate::store::renew_uid_validity(&engine, 5_000).await.unwrap(), 11, "all but the one that goes");
+    assert_eq!(look(&engine).await.0, []);
+    let store = Store::open(Arc::new(engine)).await.unwrap();
+    let after = store.watch(inbox).await.unwrap().borrow().clone();
+    assert!(after.uid_validity >= 5_000 && after.uid_validity != before.uid_validity);
+    assert!(after.iter().eq(before.iter()) && after.uid_next == before.uid_next, "messages keep their UIDs");
+}
+
 /// Copies a store's directory with one byte changed.
 fn copy_with(from: &Path, to: &Path, victim: &Path, at: usize) {
     fs::create_dir_all(to).unwrap();
@@ -288,6 +303,30 @@ fn mutate(row: &[u8], seed: &mut u64) -> Vec<u8> {
         }
     }
     bytes
+}
+
+#[tokio::test]
+async fn a_lost_counter_gives_nothing_out_twice() {
+    let model = Memory::new();
+    drop(fill(model.clone()).await);
+    let without = |row: &[u8]| {
+        // The first field of these records is their counter.
+        let mut row = row.to_vec();
+        row[1] = 0x7e;
+        row
+    };
+    for (table, key) in [(Table::Meta, keys::COUNTERS.to_vec()), (Table::Holders, keys::holder(HolderId(1)))] {
+        let engine = twin(&model).await;
+        let row = engine.get(table, &key).await.unwrap().unwrap();
+        write(&engine, table, &key, Some(without(&row))).await;
+        let store = Store::open(Arc::new(engine)).await.unwrap();
+        let refused = match table {
+            Table::Meta => create_account(&store, "third@stoa.localhost").await.map(drop),
+            _ => deliver(&store, b"one more", (HolderId(1), MailboxId(1))).await.map(drop),
+        };
+        assert!(refused.is_err(), "{table:?}");
+        assert_eq!(store.account(HolderId(1)).await.unwrap().unwrap().address, "Socrates@stoa.localhost");
+    }
 }
 
 /// Everything that doors ask of a store. Errors are right here; a panic is not.
