@@ -3,7 +3,7 @@
 //! One connection is one [`Request`] in a line of JSON and one answer in another. The socket has mode 0600 in a
 //! directory of mode 0700; who may open it could change the files as well.
 
-use super::{account, snapshot};
+use super::{account, doctor, snapshot};
 use crate::store::Store;
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub(super) enum Request {
     Account(account::Request),
     /// A copy of the store of this moment, in the directory of this name within the data directory.
     Snapshot { name: String },
+    /// What waits for other hosts, in numbers.
+    Queue,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +97,7 @@ async fn serve(stream: UnixStream, store: &Store, domains: &[String], home: &Pat
     let performed = match request {
         Request::Account(request) => account::perform(store, domains, request).await,
         Request::Snapshot { name } => snapshot::perform(store, home, &name).await,
+        Request::Queue => doctor::perform(store).await,
     };
     let answer = match performed {
         Ok(said) => Answer::Done(said),

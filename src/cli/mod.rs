@@ -12,6 +12,7 @@ pub mod config;
 mod control;
 mod demo;
 mod dns;
+mod doctor;
 mod export;
 mod home;
 mod init;
@@ -65,6 +66,8 @@ enum Command {
     Export(export::Arguments),
     /// Print the DNS records that the server needs
     Dns(dns::Arguments),
+    /// Say what is wrong with DNS, ports, certificate, keys, disk and queue, and what to type
+    Doctor(doctor::Arguments),
     /// Measure a server, this or any other, by its SMTP and IMAP ports
     Bench(bench::Arguments),
 }
@@ -87,7 +90,7 @@ pub fn run() -> ExitCode {
     // Whatever file is made from here on, such as those of the storage engine, is its owner's only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match start(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nobody may be listening; there is nobody else to tell.
             _ = writeln!(std::io::stderr(), "stoa: {error:#}");
@@ -96,12 +99,12 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn start(command: Command) -> anyhow::Result<()> {
+fn start(command: Command) -> anyhow::Result<ExitCode> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_THREADS_MAX);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads).max_blocking_threads(DISK_THREADS_MAX).enable_all().build()?;
     runtime.block_on(async {
-        match command {
+        let done = match command {
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Init(arguments) => init::run(arguments).await,
             Command::Serve(place) => serve::run(&place).await,
@@ -112,8 +115,10 @@ fn start(command: Command) -> anyhow::Result<()> {
             Command::Restore(arguments) => backup::restore(arguments).await,
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Export(arguments) => export::run(arguments).await,
+            Command::Doctor(arguments) => return doctor::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     })
 }
 
@@ -177,6 +182,9 @@ mod tests {
         "export john@example.org dest --dir d",
         "export --all dest",
         "dns --dir d",
+        "doctor",
+        "doctor --json --port-25 gmail.com --blocklists",
+        "doctor --blocklists zen.example,bl.example --dir d",
         "keys list --dir d",
         "keys rotate",
         "keys sign --domain example.org --dir d",

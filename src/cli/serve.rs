@@ -3,9 +3,10 @@
 use super::certificates::{self, Caretaker};
 use super::config::Config;
 use super::control::Control;
+use super::doctor::gather::Sight;
 use super::home::Home;
 use super::server::{Server, Service, Standing};
-use super::{Place, keys, logging, now, sending};
+use super::{Place, doctor, keys, logging, now, sending};
 use crate::doors::dns::{Dns, Zones};
 use crate::doors::http::Site;
 use crate::net::Texts;
@@ -39,6 +40,10 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let board = Board { challenges: server.challenges(), texts };
     let keeper = certificates::keeper(&config, |service| server.port(service).is_some(), board, resolver.clone())?;
     server.beside(Caretaker::new(&config, keeper, server.store().clone(), server.delivery().clone()).run());
+    if config.doctor.daily {
+        let sight = Sight::new(config.clone(), keyring.clone(), resolver.clone())?;
+        server.beside(doctor::daily::keep(sight, server.store().clone(), server.delivery().clone(), server.told_to_stop()));
+    }
     server.beside(keys::keep(keyring, resolver, server.delivery().clone(), config.signing.rotate_seconds(), server.told_to_stop()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hostname = config.hostname, data = %home.path().display(), "serving");
     server.run().await?;

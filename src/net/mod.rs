@@ -23,7 +23,7 @@ mod tests;
 mod texts;
 mod tls;
 
-pub use authorities::authorities;
+pub use authorities::{authorities, distrust};
 pub use challenges::{ACME_ALPN, Challenges, Posted};
 pub use connection::{Connection, Stream};
 pub use driver::{Door, Ended, OUTBOX_BYTES_MAX, Outbox, Patience, drive};

@@ -7,6 +7,7 @@
 mod abuse;
 mod acme;
 mod dns;
+mod doctor;
 mod mta_sts;
 mod problems;
 mod queue;
@@ -19,6 +20,7 @@ pub use abuse::Abuse;
 pub use acme::Acme;
 use anyhow::Context;
 pub use dns::Dns;
+pub use doctor::Doctor;
 pub use mta_sts::MtaSts;
 pub use problems::{Problem, Problems};
 pub use queue::Queue;
@@ -61,6 +63,8 @@ pub struct Config {
     pub acme: Acme,
     /// What other servers keep to.
     pub mta_sts: MtaSts,
+    /// The daily look of the server at itself.
+    pub doctor: Doctor,
     /// How much is taken.
     pub limits: Limits,
     /// How long is waited.

@@ -6,6 +6,8 @@
 use super::super::config::Config;
 use super::super::server::Service;
 use crate::net::Leaf;
+use crate::net::acme::account_uri;
+use crate::net::https::is_public;
 use crate::trust::signing::{Keyring, Published, State};
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -15,6 +17,10 @@ const SOMEWHERE: [(IpAddr, IpAddr); 2] = [
     (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
     (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
 ];
+
+/// Authorities that speak ACME, by the domain of their servers, and what they are called in CAA records by their own documents.
+const AUTHORITIES: [(&str, &str); 4] =
+    [("letsencrypt.org", "letsencrypt.org"), ("zerossl.com", "sectigo.com"), ("pki.goog", "pki.goog"), ("buypass.com", "buypass.com")];
 
 /// All that the records say.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -56,8 +62,8 @@ pub(in crate::cli) struct DkimKey {
     pub selector: String,
     /// The text of the record.
     pub record: String,
-    /// Mail is signed with it now.
-    pub active: bool,
+    /// Where it is in its life.
+    pub state: State,
 }
 
 /// The ports of the services for mail programs; none where it is off.
@@ -84,11 +90,12 @@ pub(in crate::cli) struct Authority {
 impl Facts {
     /// What configuration, data directory and routing say.
     pub fn collect(config: &Config, keyring: &Keyring) -> Facts {
+        let delegated = !config.listen.dns.is_empty();
         let port = |service: Service| service.addresses(config).first().map(SocketAddr::port);
         Facts {
             hostname: in_dns(&config.hostname),
             addresses: own_addresses(&config.listen.smtp),
-            domains: config.domains.iter().map(|domain| Domain::collect(domain, keyring)).collect(),
+            domains: config.domains.iter().map(|domain| Domain::collect(domain, keyring, delegated)).collect(),
             ports: Ports {
                 submissions: port(Service::Submissions),
                 submission: port(Service::Submission),
@@ -98,21 +105,25 @@ impl Facts {
             },
             sts: config.mta_sts_policy().record(),
             tlsa: Leaf::read(&config.tls.certificate_file).ok().map(|leaf| leaf.tlsa()),
-            authority: None,
+            authority: authority(config),
         }
-    }
-
-    /// The domain that stands for the server.
-    pub fn primary(&self) -> &str {
-        self.domains.first().map_or("", |domain| &domain.name)
     }
 }
 
 impl Domain {
-    fn collect(name: &str, keyring: &Keyring) -> Domain {
-        let key = |key: Published| DkimKey { active: key.selector.state == State::Active, selector: key.selector.name, record: key.record };
-        Domain { name: in_dns(name), dkim: keyring.published(name).into_iter().map(key).collect(), delegated: false }
+    fn collect(name: &str, keyring: &Keyring, delegated: bool) -> Domain {
+        let key = |key: Published| DkimKey { state: key.selector.state, selector: key.selector.name, record: key.record };
+        Domain { name: in_dns(name), dkim: keyring.published(name).into_iter().map(key).collect(), delegated }
     }
+}
+
+/// The authority that certificates are fetched from, if its name in CAA records is known, and our account there.
+fn authority(config: &Config) -> Option<Authority> {
+    let acme = &config.acme;
+    let host = acme.directory_url.strip_prefix("https://")?.split(['/', ':']).next()?;
+    let (_, domain) = AUTHORITIES.iter().find(|(theirs, _)| host == *theirs || host.ends_with(&format!(".{theirs}")))?;
+    let account = account_uri(&config.data_directory.join("acme"), &acme.directory_url);
+    Some(Authority { domain: (*domain).to_owned(), account }).filter(|_| acme.enabled)
 }
 
 /// RFC 5890 §2.3.2.1: letters of any alphabet become A-labels.
@@ -126,7 +137,7 @@ fn own_addresses(listen: &[SocketAddr]) -> Vec<IpAddr> {
     if !named.is_empty() {
         return named;
     }
-    SOMEWHERE.iter().filter_map(|(from, to)| source(*from, *to)).filter(|ip| is_public(*ip)).collect()
+    SOMEWHERE.iter().filter_map(|(from, to)| source(*from, *to)).filter(is_public).collect()
 }
 
 fn source(from: IpAddr, to: IpAddr) -> Option<IpAddr> {
@@ -135,33 +146,10 @@ fn source(from: IpAddr, to: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Can the world reach it?
-pub(in crate::cli) fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            // RFC 6598: between providers and their customers.
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_documentation() || shared)
-        }
-        // RFC 4291 §2.4: global unicast.
-        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000 && !(ip.segments()[0] == 0x2001 && ip.segments()[1] == 0xdb8),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::trust::signing::{Algorithm, Folder};
-
-    #[test]
-    fn addresses_of_closed_networks_are_not_told_to_the_world() {
-        for ip in ["10.0.0.1", "192.168.1.2", "127.0.0.1", "169.254.1.1", "100.64.0.1", "::1", "fe80::1", "fd00::1", "2001:db8::1"] {
-            assert!(!is_public(ip.parse().unwrap()), "{ip}");
-        }
-        for ip in ["1.1.1.1", "100.128.0.1", "2606:4700::1111"] {
-            assert!(is_public(ip.parse().unwrap()), "{ip}");
-        }
-    }
 
     #[test]
     fn what_the_owner_names_is_taken() {
@@ -176,10 +164,11 @@ mod tests {
         let folder = Folder::of(dir.path(), "bücher.example");
         folder.change(|keys| keys.make(Algorithm::Ed25519, State::Active, 1_800_000_000)).unwrap();
         let facts = Facts::collect(&config, &Keyring::open(dir.path(), &config.domains, config.signing.settings()));
-        assert_eq!((facts.hostname.as_str(), facts.primary()), ("mail.xn--bcher-kva.example", "xn--bcher-kva.example"));
+        assert_eq!((facts.hostname.as_str(), facts.domains[0].name.as_str()), ("mail.xn--bcher-kva.example", "xn--bcher-kva.example"));
+        assert!(facts.authority.is_none() && !facts.domains[0].delegated);
         assert_eq!((facts.ports.imap, facts.ports.imaps), (None, Some(993)));
         assert!(facts.sts.starts_with("v=STSv1; id="));
         let key = &facts.domains[0].dkim[0];
-        assert!(key.active && key.record.starts_with("v=DKIM1; k=ed25519; p="), "{key:?}");
+        assert!(key.state == State::Active && key.record.starts_with("v=DKIM1; k=ed25519; p="), "{key:?}");
     }
 }

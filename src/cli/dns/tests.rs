@@ -3,11 +3,12 @@
 use super::facts::{Authority, DkimKey, Domain, Facts, Ports};
 use super::records::{Data, Need, Purpose, records, reverse_name};
 use super::show::{list, zone};
+use crate::trust::signing::State;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::proto::serialize::txt::Parser;
 
 fn facts() -> Facts {
-    let key = |selector: &str, record: String| DkimKey { selector: selector.into(), record, active: true };
+    let key = |selector: &str, record: String| DkimKey { selector: selector.into(), record, state: State::Active };
     let dkim = vec![key("s1r", format!("v=DKIM1; k=rsa; p={}", "A".repeat(392))), key("s1e", "v=DKIM1; k=ed25519; p=abc=".into())];
     Facts {
         hostname: "mail.example.org".into(),

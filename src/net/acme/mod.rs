@@ -23,7 +23,7 @@ mod tests;
 
 pub use client::Connect;
 pub use names::{Astray, Lookup};
-pub use order::Pace;
+pub use order::{Pace, account_uri};
 pub use plan::{Kind, State};
 pub use standing::{MAIL_EVERY, Trouble, trouble};
 
@@ -154,7 +154,7 @@ impl Keeper {
         let wanted = Wanted {
             directory_url: &self.settings.directory_url,
             contact: self.settings.contact.as_deref(),
-            account_file: &self.settings.folder.join("account.json"),
+            account_file: &self.settings.folder.join(order::ACCOUNT_FILE),
             names,
             kind,
             key: &key,

@@ -72,6 +72,9 @@ enum Shown {
     Record { _taken_down: PostedText },
 }
 
+/// In the keeper's folder: the account at the authority.
+pub(super) const ACCOUNT_FILE: &str = "account.json";
+
 /// Orders; gives the chain in PEM and its first certificate.
 pub(super) async fn fetch(wanted: &Wanted<'_>, connect: &Connect) -> Result<(String, Leaf), Failure> {
     let wish = Wish::default();
@@ -215,6 +218,13 @@ fn pem(der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let lines: String = text.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect();
     format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
+}
+
+/// The account at the authority of this directory, by the URL that CAA records may name (RFC 8657 §3); none before the first order.
+pub fn account_uri(folder: &Path, directory_url: &str) -> Option<String> {
+    let kept = Kept::read(&folder.join(ACCOUNT_FILE), directory_url).ok()??;
+    // The crate shows the URL to nobody but serde.
+    Some(serde_json::to_value(&kept.credentials).ok()?.get("id")?.as_str()?.to_owned())
 }
 
 /// The account as it is kept: another directory is another authority, which does not know it.
