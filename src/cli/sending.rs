@@ -41,7 +41,9 @@ fn settings(config: &Config) -> anyhow::Result<CarrierSettings> {
             Some(Smarthost { host, port, implicit_tls, login: login(config)? })
         }
     };
-    let (own_name, port, ipv6) = (config.hostname.to_ascii_lowercase(), queue.smtp_port, queue.ipv6);
+    // RFC 5890: in SMTP without SMTPUTF8 a name is one of A-labels.
+    let own_name = idna::domain_to_ascii(&config.hostname).context("hostname is no domain name")?;
+    let (port, ipv6) = (queue.smtp_port, queue.ipv6);
     Ok(CarrierSettings { own_name, port, ipv6, smarthost, limits: Limits::default() })
 }
 

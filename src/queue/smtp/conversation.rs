@@ -490,7 +490,10 @@ impl Opening<'_> {
         let Beginning { demand, host, .. } = self.beginning;
         let (connector, remark) = security.connector(demand).map_err(failed)?;
         let client = SmtpClient { timeout: self.limits.handshake, ..self.client };
-        let secured = client.into_tls(&connector, demand.server_name(host)).await.map_err(|error| match error {
+        // An address literal stands in brackets; in a certificate it does not.
+        let literal = super::hosts::literal(host).map(|address| address.to_string());
+        let name = literal.as_deref().unwrap_or_else(|| demand.server_name(host));
+        let secured = client.into_tls(&connector, name).await.map_err(|error| match error {
             mail_send::Error::Tls(error) => failed(*error),
             error => Trouble::Handshake { error: None, text: format!("TLS failed: {}", clean(&error.to_string())) },
         })?;

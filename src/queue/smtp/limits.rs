@@ -40,7 +40,7 @@ impl Default for Limits {
             data_block: Duration::from_secs(180),
             data_end: Duration::from_secs(600),
             quit: Duration::from_secs(10),
-            bytes_per_second_min: 1024,
+            bytes_per_second_min: 4096,
             hosts_max: 8,
             addresses_max: 12,
         }

@@ -246,7 +246,11 @@ impl Carrier for SmtpCarrier {
             }
         }
         match self.route(&line.domain, (self.clock)()).await {
-            Ok(route) => self.try_hosts(&route, line, parcel, &mut pending).await,
+            Ok(route) => {
+                self.try_hosts(&route, line, parcel, &mut pending).await;
+                // The owner can put the smarthost right; until then nothing is lost because of it.
+                pending.hope |= route.smarthost;
+            }
             Err(nowhere) => {
                 pending.no_host(Said { status: nowhere.status, text: nowhere.text, host: None });
             }

@@ -195,3 +195,25 @@ async fn a_wrong_password_for_the_smarthost_keeps_the_mail() {
     let verdicts = world.bring(&["b@somewhere.test"]).await;
     assert!(short(&verdicts)[0].starts_with("?4.") && said(&verdicts[0]).text.contains("login"), "{verdicts:?}");
 }
+
+#[tokio::test]
+async fn a_smarthost_that_is_not_there_or_refuses_us_keeps_the_mail() {
+    for (host, script) in
+        [("nobody.plain.test", Script::new()), ("mx2.plain.test", Script::new().at(Stage::Banner, Act::Reply("554 5.7.1 go away")))]
+    {
+        let mut world = World::new().await;
+        world.peer(2, script).await;
+        world.settings.smarthost = Some(Smarthost { host: host.to_owned(), port: world.port, implicit_tls: false, login: None });
+        let verdicts = short(&world.bring(&["b@somewhere.test"]).await);
+        assert!(verdicts[0].starts_with("?4."), "{host} {verdicts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_of_an_address_literal_may_have_tls() {
+    let mut world = World::new().await;
+    let address = world.network.address(1).to_string();
+    world.peer(1, Script::new().tls(&Certificate::self_signed(&[&address]))).await;
+    assert_eq!(short(&world.bring(&[&format!("b@[{address}]")]).await), ["+2.6.0"]);
+    assert!(world.peers[0].received()[0].tls);
+}
