@@ -57,6 +57,7 @@ async fn listen_for_web(server: &mut Server, config: &Config) -> anyhow::Result<
         imap: server.mail_servers(&config.hostname, Service::Imaps, Service::Imap),
         submission: server.mail_servers(&config.hostname, Service::Submissions, Service::Submission),
         redirect: None,
+        base: Some(public_base(config)),
         hsts: true,
         challenges: server.challenges(),
         challenge_directory: Some(config.tls.challenge_directory.clone()),
@@ -66,6 +67,12 @@ async fn listen_for_web(server: &mut Server, config: &Config) -> anyhow::Result<
     server.listen_for_web(Service::Https, secure.clone(), config).await?;
     let redirect = server.port(Service::Https).map(|port| base(&config.hostname, port));
     server.listen_for_web(Service::Http, Site { redirect, hsts: false, ..secure }, config).await
+}
+
+/// Where others reach the web: our own port, or that of a web server in front of us, which has the usual one.
+fn public_base(config: &Config) -> String {
+    let own = Service::Https.addresses(config).first().map(|address| address.port());
+    base(&config.hostname, own.filter(|port| *port != 0).unwrap_or(Service::Https.port()))
 }
 
 fn base(host: &str, port: u16) -> String {
@@ -80,5 +87,8 @@ mod tests {
     fn the_usual_port_is_not_written() {
         assert_eq!(base("mail.example.org", 443), "https://mail.example.org");
         assert_eq!(base("mail.example.org", 8443), "https://mail.example.org:8443");
+        let config = |https: &str| Config::parse(&format!("hostname='mail.example.org'\ndomains=['b']\n[listen]\nhttps={https}")).unwrap();
+        assert_eq!(public_base(&config("['[::]:8443']")), "https://mail.example.org:8443");
+        assert_eq!(public_base(&config("[]")), "https://mail.example.org");
     }
 }

@@ -48,7 +48,7 @@ fn socket_type(security: &Security) -> &'static str {
 }
 
 /// XML 1.0 §2.2: Char = #x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]
-fn is_xml_character(c: char) -> bool {
+pub(crate) fn is_xml_character(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 

@@ -13,16 +13,20 @@
 
 mod audience;
 pub mod autoconfig;
+pub mod autodiscover;
 mod demo;
 mod error;
 mod front;
+pub mod profile;
 mod servers;
+pub mod setup;
 
 pub use audience::Audience;
 pub use demo::{DemoForm, DemoPage, DemoPost, MessageLine, Notice};
 pub use error::ErrorPage;
 pub use front::FrontPage;
 pub use servers::{MailServer, Security};
+pub use setup::SetupPage;
 
 use askama::Template;
 

@@ -5,7 +5,11 @@ use std::{fs, path::Path};
 
 use stoa_webapp::{
     CONTENT_SECURITY_POLICY, DemoForm, DemoPage, ErrorPage, FrontPage, MailServer, MessageLine, Notice, STYLES, STYLES_PATH, Security,
+    SetupPage,
     autoconfig::{self, MailSettings},
+    autodiscover,
+    profile::Profile,
+    setup::{ForAddress, QrCode},
 };
 
 /// Tries to leave an element, a quoted attribute, a textarea, a title and a CDATA section.
@@ -28,16 +32,39 @@ fn pages(value: &str) -> Vec<(&'static str, &'static str, String)> {
         inbox: vec![line(true), line(false)],
         outside: vec![line(false)],
     };
+    let setup = |found: Option<ForAddress>, problem: Option<String>| SetupPage {
+        domain: text(),
+        typed: text(),
+        problem,
+        found,
+        imap: servers(value),
+        submission: servers(value),
+        demo: false,
+    };
+    let found = ForAddress { address: text(), profile: Some(text()), qr: Some(QrCode { side: 29, path: text() }) };
     let error = ErrorPage { status: 404, title: text(), text: text() };
     vec![
         ("front", "<strong>Demo:</strong> only this computer can see this page", front.render()),
         ("demo", "<strong>Demo:</strong> only this computer can see this page", demo.render()),
+        ("setup", "<strong>Public:</strong> anyone can see this page", setup(Some(found), None).render()),
+        ("setup with a problem", "<strong>Public:</strong> anyone can see this page", setup(None, Some(text())).render()),
         ("error", "<strong>Public:</strong> anyone can see this page", error.render()),
     ]
 }
 
 fn settings(value: &str) -> MailSettings {
     MailSettings { domain: value.into(), display_name: value.into(), imap: servers(value), submission: servers(value) }
+}
+
+fn outlook(value: &str) -> autodiscover::Settings {
+    autodiscover::Settings { login: Some(value.into()), imap: servers(value), submission: servers(value) }
+}
+
+fn profile(value: &str) -> Profile {
+    let text = || value.to_owned();
+    let [imap, submission] = [servers(value).remove(0), servers(value).remove(1)];
+    let (address, domain, reversed, profile_uuid, account_uuid) = (text(), text(), text(), text(), text());
+    Profile { address, domain, reversed, imap, submission, profile_uuid, account_uuid }
 }
 
 /// The tags of a text in order, without what stands between them.
@@ -64,6 +91,8 @@ fn hostile_values_change_no_tag() {
 #[test]
 fn hostile_values_change_no_element_of_the_xml() {
     assert_eq!(elements(&autoconfig::xml(&settings("mild"))), elements(&autoconfig::xml(&settings(HOSTILE))));
+    assert_eq!(elements(&autodiscover::xml(&outlook("mild"))), elements(&autodiscover::xml(&outlook(HOSTILE))));
+    assert_eq!(elements(&profile("mild").xml()), elements(&profile(HOSTILE).xml()));
 }
 
 #[test]
@@ -91,12 +120,13 @@ fn every_page_closes_what_it_opens() {
 /// nesting, quotes, and characters that must be escaped.
 fn elements(text: &str) -> Vec<String> {
     let body = text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").expect("a declaration");
+    let body = body.strip_prefix("<!DOCTYPE").map_or(body, |rest| rest.split_once('\n').expect("a line").1);
     for after in body.split('&').skip(1) {
         let (entity, _) = after.split_once(';').expect("an entity ends");
         let number = entity.strip_prefix('#').and_then(|digits| digits.parse::<u32>().ok());
         assert!(number.is_some() || ["lt", "gt", "amp", "quot", "apos"].contains(&entity), "&{entity};");
     }
-    assert_nested("autoconfig", tags(body).into_iter());
+    assert_nested("an XML file", tags(body).into_iter().filter(|tag| !tag.ends_with('/')));
     tags(body).into_iter().map(shape).collect()
 }
 

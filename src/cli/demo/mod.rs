@@ -187,6 +187,7 @@ async fn start(config: &Config, home: &Home, store: Store, owner: HolderId) -> a
         imap: server.mail_servers(HOST_NAME, Service::Imaps, Service::Imap),
         submission: server.mail_servers(HOST_NAME, Service::Submissions, Service::Submission),
         redirect: None,
+        base: None,
         hsts: false,
         challenges: server.challenges(),
         challenge_directory: None,

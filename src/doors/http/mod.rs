@@ -15,6 +15,7 @@ mod letters;
 pub mod mta_sts;
 mod outsider;
 mod pages;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +40,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use stoa_webapp::{MailServer, STYLES_PATH, autoconfig};
+use stoa_webapp::{MailServer, STYLES_PATH, autoconfig, autodiscover, profile};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
@@ -68,6 +69,8 @@ pub struct Site {
     pub submission: Vec<MailServer>,
     /// Where everything but what must be had in plain is redirected to, such as `https://mail.example.org`.
     pub redirect: Option<String>,
+    /// Where phones and mail programs reach this site, such as `https://mail.example.org`; none where only this machine can.
+    pub base: Option<String>,
     /// Whether browsers shall come with TLS only from now on.
     pub hsts: bool,
     /// What certificate authorities are to find.
@@ -99,8 +102,15 @@ pub fn router(site: Site) -> Router {
         .route(autoconfig::PATH, get(pages::autoconfig))
         // Where programs look on the host `autoconfig.` in front of the domain.
         .route("/mail/config-v1.1.xml", get(pages::autoconfig))
+        .route(stoa_webapp::setup::PATH, get(setup::page))
+        .route(profile::PATH, get(setup::apple_profile))
+        .route(autodiscover::JSON_PATH, get(setup::outlook_json))
+        .route("/autodiscover/autodiscover.json/v1.0/{address}", get(setup::outlook_json))
         .route(mta_sts::PATH, get(mta_sts::show))
         .route("/.well-known/acme-challenge/{token}", get(challenge::answer));
+    for path in autodiscover::PATHS {
+        routes = routes.route(path, get(setup::outlook_get).post(setup::outlook_post));
+    }
     if let Some(demo) = &site.demo {
         routes = routes.route("/demo", get(demo::show).post(demo::send).with_state(Arc::clone(demo)));
     }

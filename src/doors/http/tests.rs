@@ -16,6 +16,7 @@ fn site() -> Site {
         imap: vec![server(993, Security::Tls)],
         submission: vec![server(465, Security::Tls)],
         redirect: None,
+        base: Some("https://mail.example.org".into()),
         hsts: false,
         challenges: Arc::default(),
         challenge_directory: None,
@@ -139,6 +140,76 @@ async fn the_policy_for_senders_is_on_its_own_host_alone() {
     let plain = Site { redirect: Some("https://mail.example.org".into()), ..site() };
     let response = ask(&plain, STRANGER, request(Method::GET, mta_sts::PATH, "mta-sts.example.org").body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+}
+
+#[tokio::test]
+async fn the_setup_page_shows_what_an_address_needs_and_looks_nothing_up() {
+    let page = async |typed: &str| text(get(&site(), &format!("/mail-setup?address={typed}")).await).await;
+    assert!(text(get(&site(), "/mail-setup").await).await.contains("Set up mail at example.org"));
+    // There is no store behind this site at all: whoever asks gets the same for every name.
+    let (one, other) = (page("john%40Example.COM").await, page("nobody%40Example.COM").await);
+    assert!(one.contains("john@example.com") && one.contains("993") && one.contains("<svg"));
+    let blank = |page: &str, name: &str| page.replace(name, "*").split("<svg").next().unwrap().to_owned();
+    assert_eq!(blank(&one, "john"), blank(&other, "nobody"));
+    for (typed, want) in [
+        ("john", "not a mail address"),
+        ("john%40example.net", "no mail of that domain"),
+        ("%22%3E%3Cscript%3E%40example.org", "not a mail address"),
+        ("a%0d%0ab%40example.org", "not a mail address"),
+    ] {
+        let page = page(typed).await;
+        assert!(page.contains(want) && !page.contains("<script") && !page.contains("<svg"), "{typed}: {page}");
+    }
+    let response = get(&site(), "/mail-setup?address=john%40example.org").await;
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+}
+
+#[tokio::test]
+async fn apple_devices_get_a_profile() {
+    let response = get(&site(), "/mail-setup/profile.mobileconfig?address=john%2Bx%40example.org").await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-apple-aspen-config");
+    let profile = text(response).await;
+    assert!(profile.contains("<string>john+x@example.org</string>") || profile.contains("john&#43;x@example.org"), "{profile}");
+    assert!(profile.contains("<string>org.example.mail-setup.") && profile.contains("<integer>993</integer>"));
+    for bad in ["", "?address=", "?address=john%40example.net", "?address=%00"] {
+        assert_eq!(get(&site(), &format!("/mail-setup/profile.mobileconfig{bad}")).await.status(), 400, "{bad}");
+    }
+    let reading_only = Site { submission: Vec::new(), ..site() };
+    assert_eq!(get(&reading_only, "/mail-setup/profile.mobileconfig?address=john%40example.org").await.status(), 404);
+}
+
+fn outlook(address: &str) -> Request {
+    let body = format!("<Autodiscover><Request><EMailAddress>{address}</EMailAddress></Request></Autodiscover>");
+    request(Method::POST, "/Autodiscover/Autodiscover.xml", "autodiscover.example.org").body(Body::from(body)).unwrap()
+}
+
+#[tokio::test]
+async fn outlook_discovers_the_settings() {
+    let ask = async |request: Request| text(ask(&site(), STRANGER, request).await).await;
+    let (one, other) = (ask(outlook("john@example.org")).await, ask(outlook("nobody@example.org")).await);
+    assert!(one.contains("<LoginName>john@example.org</LoginName>") && one.contains("<Port>993</Port>"));
+    assert_eq!(one.replace("john", "*"), other.replace("nobody", "*"));
+    assert!(ask(outlook("john@example.net")).await.contains("<ErrorCode>500</ErrorCode>"));
+    for bad in ["<!DOCTYPE x [<!ENTITY a 'b'>]>&a;", ""] {
+        assert!(!ask(outlook(bad)).await.contains("LoginName"), "{bad}");
+    }
+    let empty = request(Method::POST, "/autodiscover/autodiscover.xml", "example.org").body(Body::from(vec![0xff, 0xfe])).unwrap();
+    assert!(ask(empty).await.contains("<ErrorCode>600</ErrorCode>"));
+    let got = text(get(&site(), "/autodiscover/autodiscover.xml").await).await;
+    assert!(got.contains("<Server>mail.example.org</Server>") && !got.contains("LoginName"));
+    let got = text(get(&site(), "/autodiscover/autodiscover.xml?Email=john%40example.org").await).await;
+    assert!(got.contains("<LoginName>john@example.org</LoginName>"));
+}
+
+#[tokio::test]
+async fn newer_outlooks_are_led_to_the_settings() {
+    for path in ["/autodiscover/autodiscover.json", "/autodiscover/autodiscover.json/v1.0/john%40example.org"] {
+        let response = get(&site(), &format!("{path}?Protocol=Autodiscoverv1")).await;
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json; charset=utf-8");
+        let want = r#"{"Protocol":"AutodiscoverV1","Url":"https://mail.example.org/autodiscover/autodiscover.xml"}"#;
+        assert_eq!(text(response).await, want);
+        assert_eq!(get(&site(), &format!("{path}?Protocol=EWS")).await.status(), 400);
+    }
 }
 
 #[tokio::test]
