@@ -3,8 +3,7 @@
 //! One connection is one [`Request`] in a line of JSON and one answer in another. The socket has mode 0600 in a
 //! directory of mode 0700; who may open it could change the files as well.
 
-use super::{account, doctor, snapshot};
-use crate::store::Store;
+use super::{account, doctor, queue, snapshot};
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, Permissions};
@@ -30,10 +29,12 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 pub(super) enum Request {
     /// A change of accounts, or their list.
     Account(account::Request),
+    /// What waits for other servers, or something to be done with it.
+    Queue(queue::Request),
     /// A copy of the store of this moment, in the directory of this name within the data directory.
     Snapshot { name: String },
     /// What waits for other hosts, in numbers.
-    Queue,
+    QueueNumbers,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,12 +73,12 @@ impl Control {
     }
 
     /// Answers one after the other until it is dropped.
-    pub(super) async fn answer(self, store: Store, domains: Arc<[String]>) {
+    pub(super) async fn answer(self, desk: queue::Desk, domains: Arc<[String]>) {
         let home = self.file.parent().unwrap_or(Path::new("."));
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let served = timeout(ANSWER_SECONDS, serve(stream, &store, &domains, home)).await;
+                    let served = timeout(ANSWER_SECONDS, serve(stream, &desk, &domains, home)).await;
                     if let Err(error) = served.unwrap_or_else(|late| Err(late.into())) {
                         tracing::warn!("a request on the control socket was not answered: {error:#}");
                     }
@@ -91,13 +92,14 @@ impl Control {
     }
 }
 
-async fn serve(stream: UnixStream, store: &Store, domains: &[String], home: &Path) -> anyhow::Result<()> {
+async fn serve(stream: UnixStream, desk: &queue::Desk, domains: &[String], home: &Path) -> anyhow::Result<()> {
     let mut stream = BufStream::new(stream);
     let request: Request = serde_json::from_str(&read_line(&mut stream).await?)?;
     let performed = match request {
-        Request::Account(request) => account::perform(store, domains, request).await,
-        Request::Snapshot { name } => snapshot::perform(store, home, &name).await,
-        Request::Queue => doctor::perform(store).await,
+        Request::Account(request) => account::perform(&desk.store, domains, request).await,
+        Request::Snapshot { name } => snapshot::perform(&desk.store, home, &name).await,
+        Request::Queue(request) => queue::perform(desk, request).await,
+        Request::QueueNumbers => doctor::perform(&desk.store).await,
     };
     let answer = match performed {
         Ok(said) => Answer::Done(said),
@@ -141,6 +143,7 @@ async fn read_line(stream: &mut BufStream<UnixStream>) -> anyhow::Result<String>
 mod tests {
     use super::*;
     use crate::cli::account::Request::{List, Remove};
+    use crate::store::Store;
     use crate::store::engine::memory::Memory;
 
     #[tokio::test]
@@ -151,7 +154,7 @@ mod tests {
         let store = Store::open(Arc::new(Memory::new())).await.unwrap();
         let control = Control::listen(file.clone()).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        let answering = tokio::spawn(control.answer(store, Arc::from(["example.org".to_owned()])));
+        let answering = tokio::spawn(control.answer(queue::Desk::quiet(store), Arc::from(["example.org".to_owned()])));
         assert_eq!(ask(&file, &Request::Account(List)).await.unwrap().unwrap(), "There are no accounts.");
         let refused = ask(&file, &Request::Account(Remove { address: "a@example.org".to_owned() })).await.unwrap_err();
         assert!(refused.to_string().contains("there is no account"));

@@ -19,6 +19,7 @@ mod init;
 mod keys;
 mod logging;
 mod progress;
+mod queue;
 mod secrets;
 mod sending;
 mod serve;
@@ -64,6 +65,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Write the mail of an account, or of all, as mbox files that any mail program reads
     Export(export::Arguments),
+    /// Show what waits for other servers, hold it, let it go, try it again, delete it
+    Queue(queue::Arguments),
     /// Print the DNS records that the server needs
     Dns(dns::Arguments),
     /// Say what is wrong with DNS, ports, certificate, keys, disk and queue, and what to type
@@ -110,6 +113,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Serve(place) => serve::run(&place).await,
             Command::Account(arguments) => account::run(arguments).await,
             Command::Keys(arguments) => keys::run(arguments).await,
+            Command::Queue(arguments) => queue::run(arguments).await,
             Command::Dns(arguments) => dns::run(arguments),
             Command::Backup(arguments) => backup::run(arguments).await,
             Command::Restore(arguments) => backup::restore(arguments).await,

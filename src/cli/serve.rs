@@ -5,6 +5,7 @@ use super::config::Config;
 use super::control::Control;
 use super::doctor::gather::Sight;
 use super::home::Home;
+use super::queue::Desk;
 use super::server::{Server, Service, Standing};
 use super::{Place, doctor, keys, logging, now, sending};
 use crate::doors::dns::{Dns, Zones};
@@ -34,7 +35,9 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let zones = Zones::new(&config.hostname, keyring.clone(), Arc::clone(&texts), &certificates::names(&config));
     server.listen_for_dns(Dns::new(zones), &config.listen.dns).await?;
     let control = Control::listen(home.control_socket())?;
-    let answering = control.answer(server.store().clone(), Arc::from(config.domains.clone()));
+    let desk =
+        Desk { store: server.store().clone(), delivery: server.delivery().clone(), schedule: config.queue.schedule(), dispatcher: None };
+    let answering = control.answer(desk, Arc::from(config.domains.clone()));
     server.beside(answering);
     sending::begin(&mut server, &config, &resolver, keyring.clone())?;
     let board = Board { challenges: server.challenges(), texts };

@@ -5,6 +5,7 @@
 //! only in what they give it. Knows no protocol.
 
 use super::config::Config;
+use crate::delivery::governor::Budgets;
 use crate::delivery::{Delivery, Names};
 use crate::doors::{self, Limits, Services, http::Site};
 use crate::net::dns::Resolver;
@@ -155,6 +156,8 @@ pub(super) struct Server {
     graceful: Duration,
     listening: Vec<(Service, Listening)>,
     tasks: JoinSet<()>,
+    /// What ends by itself when it is told to stop.
+    leaving: JoinSet<()>,
 }
 
 impl Server {
@@ -183,6 +186,7 @@ impl Server {
             graceful: Duration::from_secs(config.timeouts.shutdown_seconds),
             listening: Vec::new(),
             tasks: JoinSet::new(),
+            leaving: JoinSet::new(),
         })
     }
 
@@ -262,6 +266,11 @@ impl Server {
         Arc::clone(&self.challenges)
     }
 
+    /// The same, for what ends by itself when it is told to stop: it may finish what it has begun.
+    pub(super) fn beside_until_done(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.leaving.spawn(task);
+    }
+
     pub(super) fn told_to_stop(&self) -> watch::Receiver<bool> {
         self.shutdown.subscribe()
     }
@@ -290,13 +299,17 @@ impl Server {
             bail!("the store is not sure of its last write and takes no more: look at the disk, then start the server again");
         }
         let ended = async {
-            for (_, listening) in self.listening {
-                listening.ended().await;
-            }
+            let left = async { while self.leaving.join_next().await.is_some() {} };
+            let listened = async {
+                for (_, listening) in self.listening {
+                    listening.ended().await;
+                }
+            };
+            tokio::join!(listened, tokio::time::timeout(self.graceful, left))
         };
         // Who asks twice does not want to wait; what was acknowledged is on disk anyway.
         tokio::select! {
-            () = ended => {}
+            _ = ended => {}
             again = signalled() => {
                 again?;
             }
@@ -312,12 +325,22 @@ fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Stand
     Services {
         logins: Logins::new(store.clone(), login_key, config.limits.argon2_at_once_max).with_primary_domain(primary),
         // A key of its own, which says nothing of the other.
-        delivery: Delivery::new(store.clone(), names).with_return_key(blake3::derive_key("stoa return addresses", &login_key)),
+        delivery: Delivery::new(store.clone(), names)
+            .with_return_key(blake3::derive_key("stoa return addresses", &login_key))
+            .with_budgets(budgets(config, standing)),
         guard: Guard::new(config.abuse.guard(standing.resolver().is_none())),
         blocklists: blocklists(config, standing),
         greylist: config.abuse.greylisting.then(|| Greylist::new(store.clone(), config.abuse.greylisting_seconds)),
         limits: Limits { message_bytes_max: config.limits.message_bytes_max, recipients_max: config.limits.recipients_max },
         store,
+    }
+}
+
+/// Nothing of a demo leaves the machine, and whoever tries it out may send as much as they like.
+fn budgets(config: &Config, standing: &Standing) -> Budgets {
+    match standing {
+        Standing::Demo => Budgets::unlimited(),
+        Standing::World(_) => config.queue.budgets(),
     }
 }
 

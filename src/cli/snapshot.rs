@@ -101,6 +101,7 @@ pub(super) async fn perform(store: &Store, home: &Path, name: &str) -> anyhow::R
 mod tests {
     use super::*;
     use crate::cli::control::Control;
+    use crate::cli::queue;
     use crate::store::{Change, NoteChange, NoteKind};
     use std::sync::Arc;
 
@@ -124,7 +125,8 @@ mod tests {
         let memory = RocksConfig::default();
         let store = home.open_store(&memory).await.unwrap();
         store.commit(remember("1")).await.unwrap();
-        let answering = tokio::spawn(Control::listen(home.control_socket()).unwrap().answer(store.clone(), Arc::from([])));
+        let answering =
+            tokio::spawn(Control::listen(home.control_socket()).unwrap().answer(queue::Desk::quiet(store.clone()), Arc::from([])));
         let running = Snapshot::take(&home, &memory).await.unwrap();
         store.commit(remember("2")).await.unwrap();
         assert_eq!(remembered(&running).await.as_deref(), Some(&b"1"[..]));

@@ -8,6 +8,7 @@
 pub mod admit;
 mod authserv;
 pub mod forward;
+pub mod governor;
 mod header;
 mod intake;
 mod letter;
@@ -18,10 +19,12 @@ mod training;
 pub use intake::{Intake, Received, summarize};
 pub use recipients::{Names, Resolved};
 
-use crate::store::{BodyRef, Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Store, StoreError};
-use crate::trust::Trust;
+use crate::store::{BodyRef, Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Refusal, Store, StoreError};
+use crate::trust::{Principal, Trust};
 use bytes::Bytes;
+use governor::{Budgets, OverBudget};
 use header::Rules;
+use reports::UnprovenReports;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_mime::date::{self, Date};
@@ -37,13 +40,18 @@ const ID_BITS_PER_SECOND: u32 = 28;
 /// Bits of them that begin by chance, so that a start within the same second hardly gives a number again.
 const ID_CHANCE_BITS: u32 = 24;
 
+/// Messages of one account that come in the same moment are counted one after the other.
+const COUNTED_TRIES_MAX: usize = 50;
+
 /// Where mail goes; clones are handles to the same.
 #[derive(Clone)]
 pub struct Delivery {
     store: Store,
     names: Names,
+    budgets: Arc<Budgets>,
     last_id: Arc<AtomicU64>,
     srs: Srs,
+    unproven: Arc<UnprovenReports>,
 }
 
 /// Why a message was not delivered; nothing of it is stored.
@@ -64,6 +72,9 @@ pub enum NotDelivered {
     /// A mailbox went away between RCPT and the end of the message.
     #[error("a recipient of this message does not exist any more")]
     RecipientGone,
+    /// The account sent too much, and too much of it waits.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,13 +83,25 @@ pub enum NotDelivered {
 impl Delivery {
     /// Delivers into this store, for these names.
     pub fn new(store: Store, names: Names) -> Self {
-        Self { store, names, last_id: Arc::default(), srs: Srs::new(rand::random()) }
+        let (srs, budgets) = (Srs::new(rand::random()), Arc::default());
+        Self { store, names, budgets, last_id: Arc::default(), srs, unproven: Arc::default() }
     }
 
     /// The same, with return addresses of this key, which must stay the same from start to start.
     #[must_use]
     pub fn with_return_key(self, key: [u8; 32]) -> Self {
         Self { srs: Srs::new(key), ..self }
+    }
+
+    /// The same, with these limits of what accounts may send.
+    #[must_use]
+    pub fn with_budgets(self, budgets: Budgets) -> Self {
+        Self { budgets: Arc::new(budgets), ..self }
+    }
+
+    /// What accounts may send.
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     /// What this server is called.
@@ -138,14 +161,56 @@ impl Delivery {
             let leaving = queued(envelope, &elsewhere, prefix, body, now);
             filing.queue = Some((id, onward.join(Queued { signer: signer(trust, &message), account: trust.account(), ..leaving })));
         }
-        let committed = self.store.commit(Change::Deliver(Box::new(filing))).await;
-        if let Err(StoreError::Refused(_)) = &committed {
+        let report = self.report_success(envelope, trust, &message, now).await?;
+        let committed = self.file(filing, report, (trust, &elsewhere), now).await;
+        if let Err(NotDelivered::Store(StoreError::Refused(_)) | NotDelivered::OverBudget(_)) = &committed {
             self.store.discard(message.body).await;
         }
         if let (Ok(_), Some(account)) = (&committed, trust.account()) {
             training::wrote_to(&self.store, account, &envelope.recipients, now).await;
         }
-        committed.map(drop).map_err(NotDelivered::from)
+        committed
+    }
+
+    /// Commits a filing, within the budget of the account that sends it.
+    async fn file(
+        &self,
+        filing: Filing,
+        report: Option<Filing>,
+        (trust, elsewhere): (&Trust, &[&Recipient]),
+        now: i64,
+    ) -> Result<(), NotDelivered> {
+        let (holder, address) = match trust.principal() {
+            Principal::Account(holder, address) if !elsewhere.is_empty() => (holder, address),
+            _ => return Ok(self.commit(std::iter::once(filing).chain(report).collect()).await?),
+        };
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let counts = (count(elsewhere.len()), count(training::never_written_to(&self.store, *holder, elsewhere).await?));
+        for _ in 0..COUNTED_TRIES_MAX {
+            let governed = governor::govern(&self.store, &self.budgets, (*holder, address), counts, now).await??;
+            let mut filings = vec![Filing { notes: governed.notes, ..filing.clone() }];
+            for (_, queued) in filings.iter_mut().filter_map(|filing| filing.queue.as_mut()) {
+                queued.hold.clone_from(&governed.hold);
+            }
+            if let Some((subject, text)) = &governed.letter {
+                filings.extend(self.letter_to_owner(subject, text, now).await?);
+            }
+            filings.extend(report.clone());
+            match self.commit(filings).await {
+                // The account sent another message in the same moment: counted anew.
+                Err(StoreError::Refused(Refusal::NoteChanged)) => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    async fn commit(&self, mut filings: Vec<Filing>) -> Result<(), StoreError> {
+        let change = match filings.pop() {
+            Some(only) if filings.is_empty() => Change::Deliver(Box::new(only)),
+            last => Change::DeliverAll(filings.into_iter().chain(last).collect()),
+        };
+        self.store.commit(change).await.map(drop)
     }
 
     /// Is the message taken, and where does it go?

@@ -4,19 +4,37 @@
 //! that makes it true. `stoa-report` writes it. Nobody is told anything about a message with the null reverse-path
 //! (RFC 3461 §4.3 and RFC 5321 §6.1), and a report has that itself, so that none leads to another.
 
-use super::{Delivery, Intake, Resolved};
+use super::{Delivery, Intake, Received, Resolved};
 use crate::store::{BodyReader, Delivery as Filing, Queued, QueuedRecipient, StoreError};
-use crate::trust::Trust;
+use crate::trust::{Level, Trust};
 use bytes::Bytes;
+use std::sync::{Mutex, PoisonError};
+use stoa_imap::Summary;
 use stoa_mime::{header, words};
-use stoa_report::{Recipient, Report, Returned, headers_only};
-use stoa_smtp::Address;
+use stoa_report::{Action, Recipient, Report, Returned, Status, headers_only};
+use stoa_smtp::{Address, Envelope, Notify, ReversePath};
 
 /// Of a header that goes back: nobody needs more to recognise a message.
 pub const HEADER_RETURNED_BYTES_MAX: u64 = 64 << 10;
 
 /// Whose the reports are, in the domain of whom they tell something if that is ours.
 const REPORTER: &str = "mailer-daemon";
+
+/// Reports of success to senders who may be others than they say: enough for people, too few to bother a third one with.
+const UNPROVEN_REPORTS_PER_HOUR_MAX: u32 = 60;
+
+/// How many of those went, within the hour of the last.
+#[derive(Debug, Default)]
+pub(super) struct UnprovenReports(Mutex<(i64, u32)>);
+
+impl UnprovenReports {
+    fn may_go(&self, now: i64) -> bool {
+        let hour = now.div_euclid(3_600);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = if state.0 == hour { (hour, state.1.saturating_add(1)) } else { (hour, 1) };
+        state.1 <= UNPROVEN_REPORTS_PER_HOUR_MAX
+    }
+}
 
 /// The message that a report is about.
 pub struct About<'a> {
@@ -60,6 +78,39 @@ impl Delivery {
         Ok(Some(filing))
     }
 
+    /// RFC 3461 §5.2.1: a report on recipients whose mailboxes are here, where success is to be reported.
+    pub(super) async fn report_success(
+        &self,
+        envelope: &Envelope,
+        trust: &Trust,
+        message: &Received,
+        now: i64,
+    ) -> Result<Option<Filing>, StoreError> {
+        let ReversePath::Address(sender) = &envelope.reverse_path else { return Ok(None) };
+        let mut delivered = Vec::new();
+        for recipient in &envelope.recipients {
+            if matches!(recipient.notify, Some(Notify::On { success: true, .. }))
+                && matches!(self.recipient(&recipient.address).await?, Resolved::Local(_))
+            {
+                delivered.push(of_delivered(recipient));
+            }
+        }
+        if delivered.is_empty() || (trust.level() == Level::None && !self.unproven.may_go(now)) {
+            return Ok(None);
+        }
+        // RFC 3461 §4.3: what tells of no failure returns the header.
+        let header = Summary::read(&message.summary).ok().and_then(|summary| summary.header().ok().flatten());
+        let about = About {
+            reverse_path: &sender.to_string(),
+            envelope_id: envelope.envid.as_deref(),
+            arrived: now,
+            utf8: envelope.smtputf8,
+            beginning: header.unwrap_or_default(),
+            whole: None,
+        };
+        self.report(&about, &delivered, now).await
+    }
+
     async fn write_report(
         &self,
         about: &About<'_>,
@@ -67,7 +118,7 @@ impl Delivery {
         from: &str,
         (prefix, id): (Bytes, u64),
         now: i64,
-    ) -> Result<(super::Received, bool), StoreError> {
+    ) -> Result<(Received, bool), StoreError> {
         let field = |name: &str| header::fields(about.beginning).find(|field| field.is(name)).map(|field| field.value());
         let subject = field("Subject").map(|value| words::decode(&value));
         let message_id = field("Message-ID").map(|value| String::from_utf8_lossy(&value).into_owned());
@@ -100,6 +151,19 @@ impl Delivery {
     fn own_domain(&self, to: &Address) -> String {
         let own = self.names.domains.iter().find(|own| **own == to.domain);
         own.map_or_else(|| self.names.primary_domain().to_owned(), Clone::clone)
+    }
+}
+
+fn of_delivered(recipient: &stoa_smtp::Recipient) -> Recipient {
+    Recipient {
+        address: recipient.address.to_string(),
+        original: recipient.orcpt.as_ref().map(|original| format!("{};{}", original.kind, original.address)),
+        action: Action::Delivered,
+        status: Status(2, 0, 0),
+        host: None,
+        said: String::new(),
+        tried: None,
+        until: None,
     }
 }
 

@@ -195,6 +195,49 @@ async fn nobody_else_speaks_in_our_name() {
 }
 
 #[tokio::test]
+async fn success_is_reported_to_whom_asks_in_the_commit_that_files_the_message() {
+    let house = house().await;
+    let notify = Some(Notify::On { success: true, failure: false, delay: false });
+    let asking = |from: &str, to: &[&str]| {
+        let mut envelope = envelope(from, to);
+        envelope.recipients.iter_mut().for_each(|recipient| recipient.notify.clone_from(&notify));
+        Envelope { ret: Some(Ret::Full), envid: Some("QQ".into()), ..envelope }
+    };
+    let deliver = async |id, envelope: &Envelope| {
+        let message = received(&house.delivery, envelope, "Subject: x\nMessage-ID: <1@out.example>\n\nhello\n").await;
+        house.delivery.deliver(id, envelope, &Trust::of_stranger(), message, 2_000).await.unwrap();
+    };
+    let before = house.engine.synced_commits();
+    deliver(1, &asking("a@out.example", &["socrates@stoa.example", "plato+x@stoa.example"])).await;
+    assert_eq!(house.engine.synced_commits(), before + 1);
+    let (_, report) = house.store.queued(9).await.unwrap().remove(0);
+    assert_eq!((report.reverse_path.as_str(), report.recipients[0].address.as_str()), ("", "a@out.example"));
+    assert_eq!(report.signer.as_deref(), Some("stoa.example"));
+    let text = house.store.body(report.prefix, &report.body).await.unwrap().read_all(0..u64::MAX).await.unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for want in [
+        "rfc822; socrates@stoa.example\r\nAction: delivered\r\nStatus: 2.0.0",
+        "rfc822; plato+x@stoa.example",
+        "Original-Envelope-Id: QQ",
+        "In-Reply-To: <1@out.example>",
+    ] {
+        assert!(text.contains(want), "{want} in {text}");
+    }
+    assert!(!text.contains("hello"), "what tells of success returns the header: {text}");
+    // Here the sender's mailbox gets it; nobody is told of a report; and who does not ask hears nothing.
+    deliver(2, &asking("plato@stoa.example", &["socrates@stoa.example"])).await;
+    assert!(contents(&house.store, house.plato, "INBOX").await[1].contains("Action: delivered"));
+    deliver(3, &asking("<>", &["socrates@stoa.example"])).await;
+    deliver(4, &envelope("a@out.example", &["socrates@stoa.example"])).await;
+    assert_eq!(house.store.queued(9).await.unwrap().len(), 1);
+    // Whoever claims to be somebody else cannot flood them.
+    for id in 5..=100 {
+        deliver(id, &asking("a@out.example", &["socrates@stoa.example"])).await;
+    }
+    assert_eq!(house.store.queued(200).await.unwrap().len(), 59);
+}
+
+#[tokio::test]
 async fn authors_cannot_hide_behind_a_long_header() {
     let house = house().await;
     let envelope = envelope("plato@stoa.example", &["socrates@stoa.example"]);

@@ -69,6 +69,17 @@ pub(super) async fn wrote_to(store: &Store, account: HolderId, recipients: &[Rec
     }
 }
 
+/// How many of these an account never wrote to, as far as is remembered.
+pub(super) async fn never_written_to(store: &Store, account: HolderId, recipients: &[&Recipient]) -> Result<usize, StoreError> {
+    let reputation = Reputation::new(store.clone());
+    let mut never = 0;
+    for recipient in recipients {
+        let standing = reputation.standing(account, &Sender::address(&recipient.address.to_string())).await?;
+        never += usize::from(!standing.contact);
+    }
+    Ok(never)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

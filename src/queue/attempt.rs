@@ -8,7 +8,7 @@ use super::decide::decide;
 use super::report::report;
 use super::schedule::Schedule;
 use super::signer::Signer;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, governor};
 use crate::store::{BodyReader, Change, DeliveredBody, Queued, Refusal, Requeue, Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,9 +122,18 @@ impl<C: Carrier, S: Signer> Bench<C, S> {
         if decided.becomes.as_ref() == Some(&read) && decided.told.is_empty() {
             return Ok(());
         }
-        let filings: Vec<_> = report(&self.delivery, &self.store, &read, &decided.told, now).await?.into_iter().collect();
+        let mut filings: Vec<_> = report(&self.delivery, &self.store, &read, &decided.told, now).await?.into_iter().collect();
+        let mut notes = Vec::new();
+        if let Some(account) = read.account {
+            let counts = (decided.delivered, decided.failed);
+            let governed = governor::count_results(&self.store, self.delivery.budgets(), account, counts, now).await?;
+            notes = governed.notes;
+            if let Some((subject, text)) = governed.letter {
+                filings.extend(self.delivery.letter_to_owner(&subject, &text, now).await?);
+            }
+        }
         let bodies: Vec<_> = filings.iter().map(|filing| filing.body.clone()).collect();
-        let change = Requeue { id, read, becomes: decided.becomes, filings, notes: Vec::new() };
+        let change = Requeue { id, read, becomes: decided.becomes, filings, notes };
         let committed = self.store.commit(Change::Requeue(Box::new(change))).await;
         if let Err(StoreError::Refused(_)) = &committed {
             for body in bodies {
@@ -134,6 +143,22 @@ impl<C: Carrier, S: Signer> Bench<C, S> {
             }
         }
         committed.map(drop)
+    }
+}
+
+impl<C: Carrier, S: Signer> Bench<C, S> {
+    /// Whether the account of a message is stopped, and the message not let go by a person; then it is held.
+    pub async fn holds(&self, id: u64, message: &Queued) -> Result<bool, StoreError> {
+        let Some(account) = message.account.filter(|_| !message.released) else { return Ok(false) };
+        let standing = governor::standing(&self.store, account).await?;
+        let Some(stop) = standing.stopped() else { return Ok(false) };
+        let becomes = Queued { hold: Some(stop.hold((self.clock)())), ..message.clone() };
+        let change = Requeue { id, read: message.clone(), becomes: Some(becomes), filings: Vec::new(), notes: Vec::new() };
+        match self.store.commit(Change::Requeue(Box::new(change))).await {
+            // Whoever changed it meanwhile is news, which leads here again.
+            Ok(_) | Err(StoreError::Refused(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -261,6 +261,9 @@ impl<C: Carrier, S: Signer> Dispatcher<C, S> {
     /// Begins a round: all that is due of a message, by destination.
     async fn begin(&mut self, id: u64, now: i64) -> Result<(), StoreError> {
         let Some(message) = self.bench.store.queued_message(id).await?.filter(|message| message.hold.is_none()) else { return Ok(()) };
+        if self.bench.holds(id, &message).await? {
+            return Ok(());
+        }
         let message = Arc::new(message);
         let (mut parcels, mut later) = (BTreeMap::<String, Vec<usize>>::new(), None::<i64>);
         for (at, recipient) in message.recipients.iter().enumerate().filter(|(_, recipient)| recipient.done.is_none()) {

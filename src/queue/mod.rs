@@ -18,6 +18,7 @@ pub mod carrier;
 mod decide;
 mod dispatch;
 mod lines;
+pub mod manage;
 mod outside;
 pub mod pause;
 mod report;
@@ -86,7 +87,7 @@ impl<R: Route> Courier<R> {
             let waiting = self.store.queued_from(next, MESSAGES_AT_ONCE_MAX).await?;
             let Some((last, _)) = waiting.last() else { return outcome };
             next = last.saturating_add(1);
-            for (id, message) in &waiting {
+            for (id, message) in waiting.iter().filter(|(_, message)| message.hold.is_none()) {
                 match self.route.take(*id, message).await {
                     Ok(()) => {}
                     // The store is closed.
@@ -101,6 +102,8 @@ impl<R: Route> Courier<R> {
     }
 }
 
+#[cfg(test)]
+mod governed;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

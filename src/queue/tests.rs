@@ -90,12 +90,12 @@ async fn a_message_is_caught_once_whatever_fails() {
     }
 }
 
-const HOUR: i64 = 3_600;
+pub(super) const HOUR: i64 = 3_600;
 /// When the tests' messages are accepted.
-const THEN: i64 = 1_000_000;
+pub(super) const THEN: i64 = 1_000_000;
 
 /// Plato hands in a message.
-async fn submit(house: &House, id: u64, to: &[&str], notify: Option<Notify>) {
+pub(super) async fn submit(house: &House, id: u64, to: &[&str], notify: Option<Notify>) {
     let mut envelope = envelope("plato@stoa.example", to);
     envelope.recipients.iter_mut().for_each(|recipient| recipient.notify.clone_from(&notify));
     envelope.client.account = Some("plato@stoa.example".into());

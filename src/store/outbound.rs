@@ -54,6 +54,8 @@ pub struct Queued {
     pub signer: Option<String>,
     /// The account that sent it.
     pub account: Option<HolderId>,
+    /// A person let it go: what its account may send holds it no more.
+    pub released: bool,
     /// Of whom something is still to be done.
     pub recipients: Vec<QueuedRecipient>,
 }
@@ -144,8 +146,8 @@ impl Queued {
     /// A message of nobody in particular, for these recipients.
     pub fn of(reverse_path: String, prefix: Bytes, body: BodyRef, accepted: i64, recipients: Vec<QueuedRecipient>) -> Self {
         let (ret, envelope_id, smtputf8, content) = (0, None, false, 0);
-        let (hold, signer, account) = (None, None, None);
-        Self { reverse_path, prefix, body, ret, envelope_id, accepted, smtputf8, content, hold, signer, account, recipients }
+        let (hold, signer, account, released) = (None, None, None, false);
+        Self { reverse_path, prefix, body, ret, envelope_id, accepted, smtputf8, content, hold, signer, account, released, recipients }
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -170,6 +172,9 @@ impl Queued {
         if let Some(account) = self.account {
             record = record.u64(13, account.0);
         }
+        if self.released {
+            record = record.u64(14, 1);
+        }
         for recipient in &self.recipients {
             record = record.bytes(8, &recipient.to_bytes());
         }
@@ -191,6 +196,7 @@ impl Queued {
             hold: record.bytes(11)?.map(Hold::from_bytes).transpose()?,
             signer: record.str(12)?.map(str::to_owned),
             account: record.u64(13)?.map(HolderId),
+            released: record.u64(14)?.unwrap_or(0) != 0,
             recipients: record.all_bytes(8)?.map(QueuedRecipient::from_bytes).collect::<Result<_, _>>()?,
         })
     }
@@ -368,7 +374,7 @@ mod tests {
         let mut message = message();
         assert_eq!(Queued::from_bytes(&message.to_bytes()).unwrap(), message);
         message.hold = Some(Hold { why: HoldReason::Budget, by: "x".into(), since: -1 });
-        (message.signer, message.account) = (Some("d.example".into()), Some(HolderId(4)));
+        (message.signer, message.account, message.released) = (Some("d.example".into()), Some(HolderId(4)), true);
         let last = LastResult { status: (5, 1, 1), text: "no".into(), host: Some("mx".into()), at: 8 };
         let done = QueuedRecipient { delay_told: true, done: Some(Done::Failed), last: Some(last), ..message.recipients[0].clone() };
         message.recipients.push(done);

@@ -64,6 +64,8 @@ replies! {
     NO_ROOM = 452 4 . 3 . 1 "Not enough room; try again later";
     /// Send the rest in another transaction.
     TOO_MANY_RECIPIENTS = 452 4 . 5 . 3 "Too many recipients; send the others another time";
+    /// The account sent more than it may.
+    OVER_BUDGET = 452 4 . 5 . 3 "Too much mail from this account; try again later";
     /// Nobody can say now whether the password is right.
     AUTH_UNAVAILABLE = 454 4 . 7 . 0 "Temporary authentication failure";
 

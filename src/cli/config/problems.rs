@@ -5,7 +5,7 @@
 
 use super::acme::CHALLENGES;
 use super::mta_sts::MODES;
-use super::{Abuse, Config};
+use super::{Abuse, Config, Queue};
 use crate::doors::http::mta_sts::MAX_AGE_SECONDS_MAX;
 use std::fmt;
 use std::net::SocketAddr;
@@ -83,7 +83,7 @@ impl Problems {
             self.add(key, value, format_args!("this must be {}", kind(default)));
         } else if value.as_integer().is_some_and(|n| n < 0) {
             self.add(key, value, "this must not be negative");
-        } else if value.as_array().is_some_and(|list| list.iter().any(|item| !item.is_str())) {
+        } else if value.as_array().is_some_and(|list| list.iter().any(|item| !is_item(item, default))) {
             self.add(key, value, format_args!("this must be {}", kind(default)));
         } else if let Some((_, words)) = WORDS.iter().find(|(name, _)| *name == key) {
             if !value.as_str().is_some_and(|word| words.contains(&word)) {
@@ -180,6 +180,7 @@ impl Problems {
         // A message must leave room for the 4 GiB that a size of RFC822.SIZE can say.
         self.within("queue.smtp_port", config.queue.smtp_port.into(), 1..=65_535);
         self.within("queue.https_port", config.queue.https_port.into(), 1..=65_535);
+        self.check_sending(&config.queue);
         self.within("dns.timeout_seconds", config.dns.timeout_seconds, 1..=60);
         self.within("dns.attempts", config.dns.attempts, 0..=10);
         self.within("limits.message_bytes_max", limits.message_bytes_max, 64 << 10..=2048 * MB);
@@ -199,6 +200,40 @@ impl Problems {
         self.within("store.open_files_max", u64::try_from(store.open_files_max).unwrap_or(0), 64..=100_000);
     }
 
+    fn check_sending(&mut self, queue: &Queue) {
+        const YEAR_SECONDS: u64 = 31_536_000;
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        if queue.retry_seconds.is_empty() {
+            self.add("queue.retry_seconds", "[]", "this must name one pause at least, such as [300, 900]");
+        }
+        for pause in &queue.retry_seconds {
+            self.within("queue.retry_seconds", pause.unsigned_abs(), 1..=604_800);
+        }
+        self.within("queue.give_up_seconds", queue.give_up_seconds.unsigned_abs(), 1..=YEAR_SECONDS);
+        self.within("queue.give_up_reports_seconds", queue.give_up_reports_seconds.unsigned_abs(), 1..=YEAR_SECONDS);
+        self.within("queue.delay_notice_seconds", queue.delay_notice_seconds.unsigned_abs(), 1..=YEAR_SECONDS);
+        self.within("queue.connections_max", number(queue.connections_max), 1..=1_000);
+        self.within("queue.connections_per_destination_max", number(queue.connections_per_destination_max), 1..=100);
+        self.within("queue.messages_per_connection_max", number(queue.messages_per_connection_max), 1..=100_000);
+        let budgets = [
+            ("queue.messages_per_destination_and_minute_max", queue.messages_per_destination_and_minute_max),
+            ("queue.account_messages_per_hour_max", queue.account_messages_per_hour_max),
+            ("queue.account_messages_per_day_max", queue.account_messages_per_day_max),
+            ("queue.account_recipients_per_hour_max", queue.account_recipients_per_hour_max),
+            ("queue.account_recipients_per_day_max", queue.account_recipients_per_day_max),
+            ("queue.account_new_recipients_per_day_max", queue.account_new_recipients_per_day_max),
+            ("queue.account_failures_per_hour_max", queue.account_failures_per_hour_max),
+            ("queue.account_held_messages_max", queue.account_held_messages_max),
+            ("queue.server_messages_per_hour_max", queue.server_messages_per_hour_max),
+            ("queue.server_messages_per_day_max", queue.server_messages_per_day_max),
+            ("queue.server_recipients_per_hour_max", queue.server_recipients_per_hour_max),
+            ("queue.server_recipients_per_day_max", queue.server_recipients_per_day_max),
+        ];
+        for (key, value) in budgets {
+            self.within(key, value.into(), 1..=10_000_000);
+        }
+    }
+
     fn within(&mut self, key: &str, value: u64, allowed: RangeInclusive<u64>) {
         if !allowed.contains(&value) {
             self.add(key, value, format_args!("this must be from {} to {}", allowed.start(), allowed.end()));
@@ -212,8 +247,18 @@ fn alternatives(above: &str, all: &Table) -> String {
     format!("; there are {}", keys.join(", "))
 }
 
+/// What a list may hold: what its default holds, and texts if that is empty.
+fn is_item(item: &Value, default: &Value) -> bool {
+    if is_list_of_numbers(default) { item.as_integer().is_some_and(|n| n >= 0) } else { item.is_str() }
+}
+
+fn is_list_of_numbers(value: &Value) -> bool {
+    value.as_array().and_then(|list| list.first()).is_some_and(Value::is_integer)
+}
+
 fn kind(default: &Value) -> &'static str {
     match default {
+        Value::Array(_) if is_list_of_numbers(default) => "a list of whole numbers, such as [300, 900]",
         Value::String(_) => "a text in quotes",
         Value::Integer(_) => "a whole number",
         Value::Array(_) => "a list of texts, such as [\"…\", \"…\"]",

@@ -132,3 +132,20 @@ fn a_smarthost_needs_a_port_and_a_login_a_password() {
     let config = Config::parse(&format!("{SMALLEST}\n[queue]\nsmarthost = '[::1]:587'\n")).unwrap();
     assert_eq!(config.queue.smarthost(), Some(("::1", 587)));
 }
+
+#[test]
+fn the_defaults_of_the_queue_are_those_of_the_program() {
+    let queue = Config::parse(SMALLEST).unwrap().queue;
+    assert_eq!(queue.schedule(), crate::queue::Schedule::default());
+    assert_eq!(queue.limits(), crate::queue::Limits::default());
+    assert_eq!(queue.budgets(), crate::delivery::governor::Budgets::default());
+    for (text, want) in [
+        ("[queue]\nretry_seconds = ['5 minutes']", "a list of whole numbers"),
+        ("[queue]\nretry_seconds = []", "one pause at least"),
+        ("[queue]\nretry_seconds = [300, 0]", "queue.retry_seconds = 0: this must be from 1"),
+        ("[queue]\naccount_messages_per_day_max = 0", "queue.account_messages_per_day_max = 0"),
+    ] {
+        let message = refused(&format!("{SMALLEST}\n{text}\n"));
+        assert!(message.contains(want), "{message}");
+    }
+}

@@ -65,7 +65,7 @@ fn json(findings: &[Finding]) -> anyhow::Result<String> {
 
 /// Asks the server if it runs; else looks into the store itself.
 async fn health(home: &Home, config: &Config) -> Health {
-    match control::ask(&home.control_socket(), &Request::Queue).await {
+    match control::ask(&home.control_socket(), &Request::QueueNumbers).await {
         Ok(Some(said)) => Health { running: true, queue: Some(serde_json::from_str(&said).map_err(|error| error.to_string())) },
         Ok(None) => {
             let queue = async { anyhow::Ok(gather::queue(&home.open_store(&(&config.store).into()).await?, now()).await?) };

@@ -19,6 +19,7 @@ pub(super) fn not_delivered(reason: NotDelivered) -> Refused {
     match reason {
         NotDelivered::Loop => Refused(Reply::MAIL_LOOP.text(text)),
         NotDelivered::ForeignFrom(_) | NotDelivered::NoFrom | NotDelivered::UnclearFrom => Refused(Reply::SENDER_NOT_OWNED.text(text)),
+        NotDelivered::OverBudget(_) => Refused(Reply::OVER_BUDGET.text(text)),
         NotDelivered::RecipientGone => Refused(Reply::LOCAL_ERROR),
         NotDelivered::Store(error) => failed(error),
     }
@@ -27,6 +28,7 @@ pub(super) fn not_delivered(reason: NotDelivered) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::governor::OverBudget;
     use crate::store::Refusal;
     use crate::store::engine::EngineError;
     use std::sync::Arc;
@@ -37,6 +39,7 @@ mod tests {
         let table = [
             (NotDelivered::Loop, 554, Some((5, 4, 6))),
             (NotDelivered::NoFrom, 550, Some((5, 7, 1))),
+            (NotDelivered::OverBudget(OverBudget(9)), 452, Some((4, 5, 3))),
             (NotDelivered::UnclearFrom, 550, Some((5, 7, 1))),
             (NotDelivered::ForeignFrom("a@b.example".into()), 550, Some((5, 7, 1))),
             (NotDelivered::RecipientGone, 451, Some((4, 3, 0))),

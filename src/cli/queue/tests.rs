@@ -1,0 +1,83 @@
+//! What a person sees of the queue and does to it, on the engine in memory.
+
+use super::*;
+use crate::delivery::tests::{House, contents, envelope, house, received};
+use crate::store::{LastResult, Requeue};
+
+async fn desk(house: &House) -> Desk {
+    for id in 1..=3 {
+        let to = ["b@net.example", "c@other.example"];
+        let envelope = envelope("plato@stoa.example", to.get(..if id == 3 { 2 } else { 1 }).unwrap());
+        let message = received(&house.delivery, &envelope, &format!("From: plato@stoa.example\nSubject: letter {id}\n\n")).await;
+        house.delivery.deliver(id, &envelope, &house.plato().await, message, now() - 10_000).await.unwrap();
+    }
+    let (store, delivery) = (house.store.clone(), house.delivery.clone());
+    Desk { store, delivery, schedule: Schedule::default(), dispatcher: None }
+}
+
+async fn said(desk: &Desk, request: Request) -> String {
+    perform(desk, request).await.unwrap_or_else(|error| format!("{error:#}"))
+}
+
+fn one(id: &str) -> Meant {
+    Meant::One(id.to_owned())
+}
+
+#[tokio::test]
+async fn messages_are_listed_held_released_retried_and_deleted() {
+    let house = house().await;
+    let desk = desk(&house).await;
+    let to = |domain: &str| Meant::To(domain.to_owned());
+    let plato = || Meant::Account("plato@stoa.example".to_owned());
+    let table = [
+        (
+            Request::List,
+            "3 messages wait for other servers.\n\n0000000000000001  from plato@stoa.example  2 h ago\n  to b@net.example: due now",
+        ),
+        (Request::Hold { which: one("2") }, "1 message is held."),
+        (Request::Hold { which: Meant::All }, "2 messages are held; 1 was held already."),
+        (Request::List, "3 messages wait for other servers, 3 of them held."),
+        (Request::Show { id: "0000000000000002".into() }, "HELD since"),
+        (Request::Retry { which: one("2") }, "No message is tried when the server runs; 1 is held"),
+        (Request::Release { which: one("1") }, "1 message is released."),
+        (Request::Release { which: plato() }, "may send again, with a whole budget. 2 messages are released."),
+        (Request::Retry { which: to("NET.example") }, "3 messages are tried"),
+        (Request::Show { id: "3".into() }, "Account: plato@stoa.example\n"),
+        (Request::Show { id: "3".into() }, "Signed as: stoa.example\n"),
+        (Request::Delete { which: to("other.example"), silent: true }, "1 message is deleted."),
+        (Request::Delete { which: one("3"), silent: true }, "there is no message 3 in the queue"),
+        (Request::Show { id: "x".into() }, "is not the number of a message"),
+        (Request::Hold { which: Meant::Account("nobody@stoa.example".into()) }, "there is no account nobody@stoa.example"),
+        (Request::Pause, "Nothing leaves"),
+        (Request::List, "Outgoing mail is paused since"),
+        (Request::Resume, "leaves for other servers again"),
+    ];
+    for (n, (request, want)) in table.into_iter().enumerate() {
+        let said = said(&desk, request).await;
+        assert!(said.contains(want), "{n}: {want:?} in {said}");
+    }
+    assert!(contents(&house.store, house.plato, "INBOX").await.is_empty(), "nobody is told of a silent end");
+    assert_eq!(said(&desk, Request::Delete { which: Meant::All, silent: false }).await, "2 messages are deleted.");
+    let reports = contents(&house.store, house.plato, "INBOX").await;
+    assert!(reports.len() == 2 && reports.iter().all(|report| report.contains("Action: failed\r\nStatus: 5.7.0")), "{reports:?}");
+    assert!(said(&desk, Request::List).await.starts_with("Nothing waits for other servers."));
+}
+
+#[tokio::test]
+async fn a_retry_makes_due_what_is_meant() {
+    let house = house().await;
+    let desk = desk(&house).await;
+    let read = house.store.queued_message(3).await.unwrap().unwrap();
+    let mut late = read.clone();
+    for recipient in &mut late.recipients {
+        recipient.next_attempt = now() + 9_000;
+        recipient.last = Some(LastResult { status: (4, 2, 1), text: "450 later".into(), host: Some("mx.net.example".into()), at: now() });
+    }
+    let change = Requeue { id: 3, read, becomes: Some(late), filings: Vec::new(), notes: Vec::new() };
+    house.store.commit(crate::store::Change::Requeue(Box::new(change))).await.unwrap();
+    let listed = said(&desk, Request::List).await;
+    assert!(listed.contains("to c@other.example: next attempt in 2 h; mx.net.example: 450 later"), "{listed}");
+    said(&desk, Request::Retry { which: Meant::To("net.example".into()) }).await;
+    let due: Vec<bool> = house.store.queued_message(3).await.unwrap().unwrap().recipients.iter().map(|r| r.next_attempt <= now()).collect();
+    assert_eq!(due, [true, false]);
+}
