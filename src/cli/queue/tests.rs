@@ -81,3 +81,18 @@ async fn a_retry_makes_due_what_is_meant() {
     let due: Vec<bool> = house.store.queued_message(3).await.unwrap().unwrap().recipients.iter().map(|r| r.next_attempt <= now()).collect();
     assert_eq!(due, [true, false]);
 }
+
+#[test]
+fn what_can_be_asked_and_what_not() {
+    use clap::Parser;
+    let parse = |line: &str| crate::cli::Arguments::try_parse_from(format!("stoa queue {line}").trim().split(' ')).is_ok();
+    for good in ["list --dir d", "show 01ab", "retry --to net.example", "retry --all", "hold 01ab", "release --account a@b.example"] {
+        assert!(parse(good), "{good}");
+    }
+    for good in ["delete 01ab --silent", "pause", "resume --config f"] {
+        assert!(parse(good), "{good}");
+    }
+    for bad in ["", "show", "retry", "delete --silent", "delete 01ab --all", "hold --to a.example --all"] {
+        assert!(!parse(bad), "{bad}");
+    }
+}

@@ -152,6 +152,7 @@ mod tests {
             hold: None,
             signer: None,
             account: None,
+            released: false,
             recipients: Vec::new(),
         }
     }

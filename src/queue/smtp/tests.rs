@@ -146,6 +146,7 @@ impl World {
             hold: None,
             signer: None,
             account: None,
+            released: false,
             recipients: addresses.iter().map(recipient).collect(),
         };
         change(&mut message);
