@@ -8,7 +8,7 @@ use crate::net::dns::Resolver;
 use crate::net::https::Https;
 use crate::queue::smtp::{CarrierSettings, Limits, Smarthost, SmtpCarrier};
 use crate::queue::tls_reports::TlsReports;
-use crate::queue::{Clock, Dispatcher, Schedule};
+use crate::queue::{Clock, Dispatcher, Handle};
 use crate::trust::signing::Keyring;
 use anyhow::Context;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 /// RFC 8314 §3.3: TLS from the first byte.
 const SUBMISSIONS_PORT: u16 = 465;
 
-/// Begins to send what is queued.
-pub(super) fn begin(server: &mut Server, config: &Config, resolver: &Resolver, keyring: Keyring) -> anyhow::Result<()> {
+/// Begins to send what is queued; gives who speaks to the dispatcher.
+pub(super) fn begin(server: &mut Server, config: &Config, resolver: &Resolver, keyring: Keyring) -> anyhow::Result<Handle> {
     let roots = authorities(config.queue.extra_authorities())?;
     let closed_network = config.queue.extra_authorities().is_some();
     let https = Https::new(resolver.clone(), roots.clone(), config.queue.https_port, closed_network)?;
@@ -25,11 +25,12 @@ pub(super) fn begin(server: &mut Server, config: &Config, resolver: &Resolver, k
     let carrier = SmtpCarrier::new(settings(config)?, resolver.clone(), https.clone(), roots, store.clone(), clock.clone())?;
     let (carrier, delivery) = (Arc::new(carrier), server.delivery().clone());
     let reports = TlsReports::new(store.clone(), delivery.clone(), carrier.clone(), resolver.clone(), https, clock.clone());
-    let (schedule, lines) = (Schedule::default(), crate::queue::Limits::default());
+    let (schedule, lines) = (config.queue.schedule(), config.queue.limits());
     let dispatcher = Dispatcher::new(store, delivery, (carrier, keyring), schedule, lines, clock);
-    server.beside(dispatcher.run(server.told_to_stop()));
+    let handle = dispatcher.handle();
+    server.beside_until_done(dispatcher.run(server.told_to_stop()));
     server.beside(reports.run(server.told_to_stop()));
-    Ok(())
+    Ok(handle)
 }
 
 fn settings(config: &Config) -> anyhow::Result<CarrierSettings> {

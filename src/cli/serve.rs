@@ -35,11 +35,14 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
     let zones = Zones::new(&config.hostname, keyring.clone(), Arc::clone(&texts), &certificates::names(&config));
     server.listen_for_dns(Dns::new(zones), &config.listen.dns).await?;
     let control = Control::listen(home.control_socket())?;
-    let desk =
-        Desk { store: server.store().clone(), delivery: server.delivery().clone(), schedule: config.queue.schedule(), dispatcher: None };
-    let answering = control.answer(desk, Arc::from(config.domains.clone()));
-    server.beside(answering);
-    sending::begin(&mut server, &config, &resolver, keyring.clone())?;
+    let dispatcher = sending::begin(&mut server, &config, &resolver, keyring.clone())?;
+    let desk = Desk {
+        store: server.store().clone(),
+        delivery: server.delivery().clone(),
+        schedule: config.queue.schedule(),
+        dispatcher: Some(dispatcher),
+    };
+    server.beside(control.answer(desk, Arc::from(config.domains.clone())));
     let board = Board { challenges: server.challenges(), texts };
     let keeper = certificates::keeper(&config, |service| server.port(service).is_some(), board, resolver.clone())?;
     server.beside(Caretaker::new(&config, keeper, server.store().clone(), server.delivery().clone()).run());

@@ -1,16 +1,12 @@
 //! The queue: mail for other hosts, from its acceptance until it is handed over.
 //!
-//! What the queue holds and what a crash leaves of it:
-//!
-//! | state | where | guarantee | leads to |
-//! |---|---|---|---|
-//! | accepted | a `Queue` row with its recipients, in the commit of the 250 | synced before the 250 | waiting |
-//! | waiting | the same row; each recipient says when it is tried next | keeps its body by a reference | handed over |
-//! | handed over | the row is gone, in the one commit that files the message where it went | once, also across crashes | — |
+//! The states of a message and of each recipient, and what a crash leaves of them, stand in `store/outbound`. What becomes
+//! of a message is decided by two pure functions, `schedule` (when) and `decide` (what is recorded and told); nothing is
+//! written before an attempt, and all that follows from it stands in one commit after it.
 //!
 //! A real server has a [`Dispatcher`], which hands over to a [`carrier`]: [`smtp`] is the one over the real world, and
 //! [`tls_reports`] tells other domains how its TLS went. The demo has a [`Courier`] on one [`Route`], which catches
-//! everything in a mailbox.
+//! everything in a mailbox. What a person does with messages is in [`manage`] and [`pause`].
 
 mod agenda;
 mod attempt;

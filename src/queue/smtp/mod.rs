@@ -232,6 +232,10 @@ impl SmtpCarrier {
 impl Carrier for SmtpCarrier {
     type Line = Line;
 
+    fn route(&self, domain: &str) -> String {
+        self.settings.smarthost.as_ref().map_or(domain, |smarthost| &smarthost.host).to_ascii_lowercase()
+    }
+
     fn line(&self, domain: &str) -> Line {
         Line { domain: domain.to_ascii_lowercase(), open: None }
     }
@@ -268,6 +272,10 @@ impl Carrier for SmtpCarrier {
 /// Shared with the task that tidies.
 impl<C: Carrier> Carrier for Arc<C> {
     type Line = C::Line;
+
+    fn route(&self, domain: &str) -> String {
+        C::route(self, domain)
+    }
 
     fn line(&self, domain: &str) -> Self::Line {
         C::line(self, domain)
