@@ -7,6 +7,7 @@ mod bench;
 mod crash;
 mod daemon;
 mod dialogs;
+mod doctor;
 mod drill;
 mod hostile;
 mod http;
