@@ -62,9 +62,9 @@ impl<'a> Summary<'a> {
 
     /// Reads all of it: nothing that a client may ask for is an error then.
     pub fn check(&self) -> Result<(), RecordError> {
-        (self.size()?, self.header_length()?, self.header()?, self.sent()?);
-        (self.thread_id()?, self.preview()?, self.parts()?);
-        (self.envelope()?, self.body()?, self.structure()?);
+        _ = (self.size()?, self.header_length()?, self.header()?, self.sent()?);
+        _ = (self.thread_id()?, self.preview()?, self.parts()?);
+        _ = (self.envelope()?, self.body()?, self.structure()?);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::cli::progress::Progress;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -138,10 +139,10 @@ impl Known {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let place = (metadata.dev(), metadata.ino());
-        if !self.0.contains_key(&place) {
-            self.0.insert(place, copy::hash(file)?);
-        }
-        let Some((bytes, blake3)) = self.0.get(&place) else { return Ok(None) };
+        let (bytes, blake3) = match self.0.entry(place) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(copy::hash(file)?),
+        };
         Ok(differs(expected, *bytes, blake3))
     }
 }

@@ -148,7 +148,7 @@ impl Verifier<'_> {
         for entry in entries {
             // Rows that the engine cannot read are told with their table.
             let Ok(row) = self.engine.get(Table::Messages, &keys::message(place.0, entry.message)).await else { continue };
-            let message = row.as_ref().map(|row| Message::from_bytes(row));
+            let message = row.as_ref().map(Message::from_bytes);
             let reference = keys::message_ref(place.0, entry.message, place.1, entry.uid);
             let fault = match message {
                 None => Some((Harm::Content, "this message is listed and not there")),
