@@ -8,6 +8,7 @@ mod account;
 mod backup;
 mod bench;
 mod certificates;
+mod check_message;
 pub mod config;
 mod control;
 mod demo;
@@ -71,6 +72,8 @@ enum Command {
     Dns(dns::Arguments),
     /// Say what is wrong with DNS, ports, certificate, keys, disk and queue, and what to type
     Doctor(doctor::Arguments),
+    /// Say what SPF, DKIM, DMARC and ARC tell of a message on standard input
+    CheckMessage(check_message::Arguments),
     /// Measure a server, this or any other, by its SMTP and IMAP ports
     Bench(bench::Arguments),
 }
@@ -120,6 +123,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Export(arguments) => export::run(arguments).await,
             Command::Doctor(arguments) => return doctor::run(arguments).await,
+            Command::CheckMessage(arguments) => check_message::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
         };
         done.map(|()| ExitCode::SUCCESS)
@@ -195,6 +199,7 @@ mod tests {
         "keys rotate example.org --dir d",
         "keys switch example.org --force",
         "dns --zone --address 192.0.2.1 --address 2001:db8::1",
+        "check-message --ip 192.0.2.7 --helo mx.one.test --mail-from alice@one.test --dns 127.0.0.1:53",
         "bench --ready-file f",
         "bench --smtp 25 --imaps 993 --insecure --user u --password p --to a@b --pid 1 --pid 2 --only reads,changes --json f",
     ];
@@ -222,6 +227,8 @@ mod tests {
         "export john@example.org",
         "verify --generation 2026-11",
         "verify --dir d --backup dest",
+        "check-message --ip one.test --helo mx.one.test --mail-from alice@one.test",
+        "check-message --ip 192.0.2.7 --helo mx.one.test --mail-from alice",
         "bench --only everything",
         "dns --address mail.example.org",
         "bench --ca f --insecure",

@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::trust::Logins;
 use crate::trust::guard::{Blocklists, Greylist, Guard};
 use crate::trust::reputation::Reputation;
+use crate::trust::verify::Verifier;
 use anyhow::{Context, bail};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -178,7 +179,7 @@ impl Server {
             exempt_loopback: standing.resolver().is_none(),
         };
         Ok(Server {
-            services: Arc::new(services(config, store, login_key, standing)),
+            services: Arc::new(services(config, store, login_key, standing)?),
             certificates: Service::ALL.into_iter().map(tls).collect::<anyhow::Result<_>>()?,
             challenges,
             crowd: Crowd::new(limits),
@@ -319,10 +320,10 @@ impl Server {
     }
 }
 
-fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Standing) -> Services {
+fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Standing) -> anyhow::Result<Services> {
     let primary = config.domains.first().map_or("", String::as_str);
     let names = Names { hostname: config.hostname.clone(), domains: config.domains.clone() };
-    Services {
+    Ok(Services {
         logins: Logins::new(store.clone(), login_key, config.limits.argon2_at_once_max).with_primary_domain(primary),
         // A key of its own, which says nothing of the other.
         delivery: Delivery::new(store.clone(), names)
@@ -331,9 +332,17 @@ fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Stand
         guard: Guard::new(config.abuse.guard(standing.resolver().is_none())),
         blocklists: blocklists(config, standing),
         greylist: config.abuse.greylisting.then(|| Greylist::new(store.clone(), config.abuse.greylisting_seconds)),
+        verifier: verifier(config, standing)?,
         limits: Limits { message_bytes_max: config.limits.message_bytes_max, recipients_max: config.limits.recipients_max },
         store,
-    }
+    })
+}
+
+/// Who is judged is asked about in DNS, which the demo has not.
+fn verifier(config: &Config, standing: &Standing) -> anyhow::Result<Option<Arc<Verifier>>> {
+    let Some(resolver) = standing.resolver().filter(|_| config.verify.enabled) else { return Ok(None) };
+    let verifier = Verifier::new(Arc::new(resolver.clone()), &config.hostname, config.verify.exceptions())?;
+    Ok(Some(Arc::new(verifier)))
 }
 
 /// Nothing of a demo leaves the machine, and whoever tries it out may send as much as they like.

@@ -1,7 +1,7 @@
 //! Taking a message in while it streams by: its header is filtered, its body goes to the store, its structure into a summary.
 //!
-//! Reads bytes from strangers, in chunks; holds a chunk and a header at most. What the server puts in front of the
-//! message is given at the start, since all positions count from there.
+//! Reads bytes from strangers, in chunks; holds a chunk and a header at most. What the server puts in front of a message of
+//! SMTP may be added to until the end: all positions count from there, and are moved then.
 
 use super::header::{Header, HeaderFilter, Rules};
 use crate::store::{BodyReader, BodyWriter, DeliveredBody, Delivery as Filing, StagedBody, Store, StoreError};
@@ -43,6 +43,8 @@ pub struct Received {
     pub marks: Option<Vec<String>>,
     /// How many Received fields it has, ours included.
     pub hops: usize,
+    /// Whether it is filed as junk: whoever took it in says so.
+    pub is_junk: bool,
 }
 
 impl Intake {
@@ -58,7 +60,10 @@ impl Intake {
 
     fn begin(store: &Store, (prefix, return_path_bytes): (Bytes, usize), filter: Option<HeaderFilter>, now: i64) -> Self {
         let mut scanner = Scanner::new();
-        scanner.feed(&prefix);
+        if filter.is_none() {
+            // It may be a part of the header that says something of the message.
+            scanner.feed(&prefix);
+        }
         Self { filter, writer: store.write_body(now), scanner, prefix, return_path_bytes }
     }
 
@@ -72,6 +77,12 @@ impl Intake {
             }
             _ => self.keep(bytes).await,
         }
+    }
+
+    /// Puts whole trace fields in front of a message of SMTP, below its Return-Path: what is known only at its end.
+    pub fn add_trace(&mut self, fields: &str) {
+        let (return_path, trace) = self.prefix.split_at(self.return_path_bytes);
+        self.prefix = [return_path, fields.as_bytes(), trace].concat().into();
     }
 
     async fn keep(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -91,6 +102,7 @@ impl Intake {
 
     async fn end(mut self, waits: bool) -> Result<Received, StoreError> {
         let mut said = Header::default();
+        let is_behind = self.filter.is_some();
         if let Some(filter) = self.filter.take() {
             let mut rest = Vec::new();
             said = filter.finish(&mut rest);
@@ -104,11 +116,12 @@ impl Intake {
         let senders = senders.filter_map(|sender| written(&sender)).collect();
         let mark = |raw: &Vec<u8>| String::from_utf8_lossy(&header::unfold(raw)).trim().to_owned();
         let marks = (!said.from_is_cut).then(|| said.marks.iter().map(mark).collect());
-        let summary = summary(&scanner.finish());
+        let scanned = scanner.finish();
+        let summary = summary(&if is_behind { scanned.behind(&prefix) } else { scanned });
         // The prefix holds the one that is ours.
         let hops = said.hops + 1;
         let body = if waits { writer.finish_staged().await? } else { writer.finish() };
-        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, marks, hops })
+        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, marks, hops, is_junk: false })
     }
 
     /// Forgets what came.

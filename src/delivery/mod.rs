@@ -7,6 +7,7 @@
 
 pub mod admit;
 mod authserv;
+mod drawers;
 pub mod forward;
 pub mod governor;
 mod header;
@@ -16,6 +17,7 @@ mod recipients;
 pub mod reports;
 mod training;
 
+pub use drawers::{REPORTS, find, find_or_make};
 pub use intake::{Intake, Received, summarize};
 pub use recipients::{Names, Resolved};
 
@@ -227,7 +229,18 @@ impl Delivery {
         if let Some(account) = trust.account() {
             self.check_from(account, message).await?;
         }
-        self.split(&envelope.recipients, now).await
+        let (mailboxes, elsewhere) = self.split(&envelope.recipients, now).await?;
+        if !message.is_junk {
+            return Ok((mailboxes, elsewhere));
+        }
+        let mut junk = Vec::new();
+        for place in mailboxes {
+            let place = self.junk_beside(place).await?;
+            if !junk.contains(&place) {
+                junk.push(place);
+            }
+        }
+        Ok((junk, elsewhere))
     }
 
     /// Rights are those of the account and not of From, so whoever signed in may write only in names of their own.
@@ -260,7 +273,13 @@ impl Delivery {
                 Some(Err(_)) => return Err(NotDelivered::RecipientGone),
                 None => {}
             }
-            match self.recipient(&recipient.address).await? {
+            let resolved = match self.recipient(&recipient.address).await? {
+                Resolved::Local((owner, _)) if recipients::is_for_reports(&recipient.address) => {
+                    Resolved::Local((owner, find_or_make(&self.store, owner, REPORTS, now).await?))
+                }
+                resolved => resolved,
+            };
+            match resolved {
                 Resolved::Local(place) if mailboxes.contains(&place) => {}
                 Resolved::Local(place) => mailboxes.push(place),
                 Resolved::Elsewhere if elsewhere.iter().any(|other: &&Recipient| other.address == recipient.address) => {}

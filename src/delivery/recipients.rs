@@ -1,6 +1,6 @@
 //! Whose an address is: here, elsewhere, or nobody's.
 
-use super::Delivery;
+use super::{Delivery, REPORTS, find};
 use crate::store::{HolderId, Place, StoreError};
 use stoa_smtp::Address;
 
@@ -37,12 +37,26 @@ const DETAIL_SEPARATOR: char = '+';
 /// Addresses that every domain must answer (RFC 5321 §4.5.1, RFC 2142 §4); the owner gets what nobody else does.
 const ROLES: [&str; 2] = ["postmaster", "abuse"];
 
+/// Where other servers tell what they saw of our domains (RFC 9990, RFC 8460). No account can have these addresses.
+const REPORT_ADDRESSES: [&str; 2] = ["dmarc-reports", "tls-reports"];
+
+/// Whether an address of ours is one that takes reports.
+pub(super) fn is_for_reports(address: &Address) -> bool {
+    REPORT_ADDRESSES.iter().any(|reserved| reserved.eq_ignore_ascii_case(&address.local))
+}
+
 impl Delivery {
     /// What becomes of mail to this address.
     pub async fn recipient(&self, address: &Address) -> Result<Resolved, StoreError> {
         let domain = if address.is_bare_postmaster() { self.names.primary_domain() } else { &address.domain };
         if !self.names.domains.iter().any(|own| own == domain) {
             return Ok(Resolved::Elsewhere);
+        }
+        if is_for_reports(address) {
+            return match self.owner().await? {
+                Some(owner) => self.reports_of(owner).await,
+                None => Ok(Resolved::Unknown),
+            };
         }
         match self.account(&address.local, domain).await? {
             Some(holder) => self.inbox(holder).await,
@@ -62,6 +76,14 @@ impl Delivery {
             }
         }
         Ok(None)
+    }
+
+    /// The mailbox for reports, or INBOX until there is one.
+    async fn reports_of(&self, owner: HolderId) -> Result<Resolved, StoreError> {
+        match find(&self.store, owner, REPORTS).await? {
+            Some(mailbox) => Ok(Resolved::Local((owner, mailbox))),
+            None => self.inbox(owner).await,
+        }
     }
 
     async fn owner(&self) -> Result<Option<HolderId>, StoreError> {

@@ -12,8 +12,10 @@ use crate::store::{Store, StoreError};
 #[cfg(test)]
 use crate::trust::guard::GuardLimits;
 use crate::trust::guard::{Blocklists, Greylist, Guard};
+use crate::trust::verify::Verifier;
 use crate::trust::{Logins, Trust};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use stoa_sasl::Question;
 
@@ -31,6 +33,8 @@ pub struct Services {
     pub blocklists: Option<Blocklists>,
     /// Who writes for the first time, where that matters.
     pub greylist: Option<Greylist>,
+    /// What strangers' mail is judged by; none where nobody may be asked.
+    pub verifier: Option<Arc<Verifier>>,
     /// How much is taken.
     pub limits: Limits,
 }
@@ -52,6 +56,7 @@ impl Services {
             guard: Guard::new(lenient),
             blocklists: None,
             greylist: None,
+            verifier: None,
             limits: Limits { message_bytes_max, recipients_max: 10 },
             store,
         }

@@ -1,8 +1,8 @@
 //! The demo's route: mail for the outside is caught in a mailbox, and nothing leaves the machine.
 
 use super::Route;
-use crate::delivery::summarize;
-use crate::store::{Change, DeliveredBody, Delivery, HolderId, MailboxId, NameProblem, Queued, Refusal, Store, StoreError};
+use crate::delivery::{find_or_make, summarize};
+use crate::store::{Change, DeliveredBody, Delivery, HolderId, Queued, Refusal, Store, StoreError};
 use crate::trust::Trust;
 use bytes::Bytes;
 
@@ -18,30 +18,11 @@ impl Outside {
     pub fn new(store: Store, holder: HolderId, mailbox: &str) -> Self {
         Self { store, holder, mailbox: mailbox.to_owned() }
     }
-
-    async fn find(&self) -> Result<Option<MailboxId>, StoreError> {
-        let tree = self.store.holder(self.holder).await?;
-        Ok(tree.and_then(|tree| tree.find(&self.mailbox).map(|leaf| leaf.id)))
-    }
-
-    async fn find_or_make(&self, now: i64) -> Result<MailboxId, StoreError> {
-        if let Some(found) = self.find().await? {
-            return Ok(found);
-        }
-        let (holder, name) = (self.holder, self.mailbox.clone());
-        // Subscribed first, since a crash may come between: whoever finds the mailbox need not look whether it is.
-        self.store.commit(Change::Subscribe { holder, name: name.clone(), on: true }).await?;
-        match self.store.commit(Change::CreateMailbox { holder, name, special_use: None, now }).await {
-            Ok(_) | Err(StoreError::Refused(Refusal::Name(NameProblem::Exists))) => {}
-            Err(error) => return Err(error),
-        }
-        self.find().await?.ok_or(StoreError::Refused(Refusal::NoMailbox))
-    }
 }
 
 impl Route for Outside {
     async fn take(&self, id: u64, message: &Queued) -> Result<(), StoreError> {
-        let mailbox = self.find_or_make(message.accepted).await?;
+        let mailbox = find_or_make(&self.store, self.holder, &self.mailbox, message.accepted).await?;
         let prefix = prefix(message);
         let summary = summarize(&self.store.body(prefix.clone(), &message.body).await?).await?;
         let filing = Delivery {

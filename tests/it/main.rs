@@ -4,6 +4,7 @@
 //! tests can run at once. Knows the binary, its ready file and the wire; nothing of the code inside.
 
 mod bench;
+mod check_message;
 mod crash;
 mod daemon;
 mod dialogs;

@@ -22,6 +22,20 @@ pub struct Part {
     pub content: Content,
 }
 
+impl Part {
+    /// Moves it and all within it.
+    pub(crate) fn shift(&mut self, by: u64) {
+        for range in [&mut self.header, &mut self.body] {
+            *range = range.start + by..range.end + by;
+        }
+        match &mut self.content {
+            Content::Leaf => {}
+            Content::Multipart(parts) => parts.iter_mut().for_each(|part| part.shift(by)),
+            Content::Message(message) => message.shift(by),
+        }
+    }
+}
+
 /// What a part holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {

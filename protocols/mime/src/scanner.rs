@@ -42,7 +42,8 @@ pub struct Scanner {
 pub struct Scanned {
     /// The whole message, with its envelope.
     pub part: Part,
-    /// Its header block, in whole fields, with the empty line that ends it; [`HEADER_KEPT_BYTES_MAX`] bytes at most.
+    /// Its header block, in whole fields, with the empty line that ends it; [`HEADER_KEPT_BYTES_MAX`] bytes at most, and
+    /// what was put in front by [`Scanned::behind`].
     pub header: Vec<u8>,
     /// Whether no field was too long to be kept.
     pub header_complete: bool,
@@ -50,6 +51,19 @@ pub struct Scanned {
     pub size: u64,
     /// One line of its text, perhaps empty, for lists of messages (RFC 8970).
     pub preview: String,
+}
+
+impl Scanned {
+    /// The same message with whole header fields in front, which say nothing of what it is: trace fields that were known
+    /// only at its end.
+    pub fn behind(mut self, fields: &[u8]) -> Self {
+        let by = fields.len() as u64;
+        self.part.shift(by);
+        self.part.header.start = 0;
+        self.header.splice(0..0, fields.iter().copied());
+        self.size += by;
+        self
+    }
 }
 
 /// The line before the current one.

@@ -199,6 +199,12 @@ proptest! {
     }
 
     #[test]
+    fn fields_in_front_may_come_first_or_last(message in messages()) {
+        let fields = b"Return-Path: <a@b>\r\nReceived: from c\r\n\tby d\r\n";
+        prop_assert_eq!(scan(&message).behind(fields), scan(&[&fields[..], &message].concat()));
+    }
+
+    #[test]
     fn parts_lie_within_their_parents(message in messages()) {
         let part = scan(&message).part;
         check(&part, 0..message.len() as u64);

@@ -66,6 +66,8 @@ replies! {
     TOO_MANY_RECIPIENTS = 452 4 . 5 . 3 "Too many recipients; send the others another time";
     /// The account sent more than it may.
     OVER_BUDGET = 452 4 . 5 . 3 "Too much mail from this account; try again later";
+    /// RFC 3463 §3.8: a policy cannot be read now.
+    POLICY_UNKNOWN = 451 4 . 7 . 1 "The author's domain cannot be asked now; try again later";
     /// Nobody can say now whether the password is right.
     AUTH_UNAVAILABLE = 454 4 . 7 . 0 "Temporary authentication failure";
 
@@ -107,6 +109,8 @@ replies! {
     UNKNOWN_RECIPIENT = 550 5 . 1 . 1 "No such recipient here";
     /// Not for us, and the sender is none of ours.
     NO_RELAY = 550 5 . 7 . 1 "Relaying denied";
+    /// RFC 9989 §5.4: the author's domain wants it refused.
+    REFUSED_BY_POLICY = 550 5 . 7 . 1 "The author's domain asks to refuse this message";
     /// The sender address is not the account's.
     SENDER_NOT_OWNED = 550 5 . 7 . 1 "This sender address does not belong to your account";
     /// RFC 5321 §2.3.8.

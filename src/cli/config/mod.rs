@@ -14,6 +14,7 @@ mod queue;
 mod signing;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use crate::store::engine::rocksdb::RocksConfig;
 pub use abuse::Abuse;
@@ -30,6 +31,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::Table;
+pub use verify::Verify;
 
 /// Every key, its default and its meaning.
 pub const DEFAULT: &str = include_str!("../../../conf/default.toml");
@@ -55,6 +57,8 @@ pub struct Config {
     pub dns: Dns,
     /// How strangers are treated.
     pub abuse: Abuse,
+    /// How mail of strangers is judged.
+    pub verify: Verify,
     /// How our mail is signed.
     pub signing: Signing,
     /// How mail for other hosts leaves.

@@ -58,7 +58,7 @@ impl Problems {
         Problems(vec![Problem(format!("{key}{}", error.message()))])
     }
 
-    fn add(&mut self, key: &str, value: impl fmt::Display, allowed: impl fmt::Display) {
+    pub(super) fn add(&mut self, key: &str, value: impl fmt::Display, allowed: impl fmt::Display) {
         self.0.push(Problem(format!("{key} = {value}: {allowed}")));
     }
 
@@ -107,6 +107,7 @@ impl Problems {
         self.check_names(config);
         self.check_abuse(&config.abuse);
         self.check_acme(config);
+        config.verify.check(self);
         self.check_ranges(config);
         self.check_smarthost(config);
     }
@@ -277,7 +278,7 @@ fn choice(words: &[&str]) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 

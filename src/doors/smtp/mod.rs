@@ -5,14 +5,16 @@
 //! called stored after the store's sync, never before. Standards are in `protocols/smtp`; RFC 6409 for accounts.
 
 mod refusals;
+mod scrutiny;
 
 use super::Services;
-use crate::delivery::{Intake, Resolved};
+use crate::delivery::{Intake, Received, Resolved};
 use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
 use crate::store::StoreError;
 use crate::trust::Trust;
 use crate::trust::guard::Greylisted;
 use refusals::{Refused, failed, not_delivered};
+use scrutiny::Scrutiny;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -50,7 +52,7 @@ pub fn serve(
         data_seconds: DATA_SECONDS,
         bad_commands_max: BAD_COMMANDS_MAX,
     };
-    let door = SmtpDoor { peer: config.peer, services, account: None, message: None };
+    let door = SmtpDoor { peer: config.peer, services, account: None, scrutiny: None, message: None };
     drive(Server::new(config, Instant::now()), door, connection, shutdown, Patience::default())
 }
 
@@ -58,6 +60,8 @@ struct SmtpDoor {
     services: Arc<Services>,
     peer: IpAddr,
     account: Option<Trust>,
+    /// Of the message that a stranger begins, once somebody here gets it.
+    scrutiny: Option<Scrutiny>,
     message: Option<Message>,
 }
 
@@ -66,6 +70,7 @@ struct Message {
     id: u64,
     envelope: Envelope,
     intake: Result<Intake, StoreError>,
+    scrutiny: Option<Scrutiny>,
 }
 
 impl Door<Server> for SmtpDoor {
@@ -88,6 +93,9 @@ impl Door<Server> for SmtpDoor {
 
     async fn body(&mut self, chunk: Vec<u8>) {
         let Some(message) = &mut self.message else { return };
+        if let Some(scrutiny) = &mut message.scrutiny {
+            scrutiny.push(&chunk);
+        }
         if let Ok(intake) = &mut message.intake
             && let Err(error) = intake.push(&chunk).await
         {
@@ -114,7 +122,8 @@ impl SmtpDoor {
     }
 
     /// RFC 6409 §6.1: an account sends in its own names. Reports have the null reverse-path, whoever sends them.
-    async fn sender(&self, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
+    async fn sender(&mut self, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
+        self.scrutiny = None;
         let Some(account) = self.account.as_ref().and_then(Trust::account) else { return self.stranger(client).await };
         let ReversePath::Address(address) = reverse_path else { return Ok(Answer::Accept) };
         if self.services.delivery.owns(account, address).await.map_err(failed)? {
@@ -133,17 +142,23 @@ impl SmtpDoor {
         Err(Refused(Reply::ON_A_BLOCKLIST.text(text)))
     }
 
-    async fn recipient(&self, address: &Address, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
+    async fn recipient(&mut self, address: &Address, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
         if self.account.is_none() && !self.services.guard.hears_recipients(client.peer, Instant::now()) {
             tracing::info!(peer = %client.peer, %address, "put off a recipient: too many from there were unknown");
             return Err(Refused(Reply::TOO_MANY_UNKNOWN));
         }
         if let Some(sender) = self.services.delivery.returned(address, super::now()) {
-            return self.take_return(address, reverse_path, client, sender.err()).await;
+            let answer = self.take_return(address, reverse_path, client, sender.err()).await?;
+            self.look_at(reverse_path, client);
+            return Ok(answer);
         }
         let refusal = match self.services.delivery.recipient(address).await.map_err(failed)? {
             Resolved::Local(_) if self.account.is_some() => return Ok(Answer::Accept),
-            Resolved::Local(_) => return self.greylist(address, reverse_path, client).await,
+            Resolved::Local(_) => {
+                let answer = self.greylist(address, reverse_path, client).await?;
+                self.look_at(reverse_path, client);
+                return Ok(answer);
+            }
             Resolved::Elsewhere if self.account.is_some() => return Ok(Answer::Accept),
             Resolved::Elsewhere => Reply::NO_RELAY,
             Resolved::Unknown => {
@@ -178,6 +193,13 @@ impl SmtpDoor {
         Err(Refused(Reply::UNKNOWN_RECIPIENT.text(text)))
     }
 
+    /// While the stranger goes on, DNS is asked about it: not before somebody here gets the message.
+    fn look_at(&mut self, reverse_path: &ReversePath, client: &Client) {
+        if let (Some(verifier), None, None) = (&self.services.verifier, &self.account, &self.scrutiny) {
+            self.scrutiny = Some(Scrutiny::begin(verifier, reverse_path, client, super::now()));
+        }
+    }
+
     /// Where the owner wants it, a stranger has to come again.
     async fn greylist(&self, address: &Address, reverse_path: &ReversePath, client: &Client) -> Result<Answer, Refused> {
         let Some(greylist) = &self.services.greylist else { return Ok(Answer::Accept) };
@@ -196,18 +218,32 @@ impl SmtpDoor {
         let (delivery, now) = (&self.services.delivery, super::now());
         let id = delivery.new_id(now);
         let intake = Ok(delivery.intake(id, &envelope, now));
-        self.message = Some(Message { id, envelope, intake });
+        self.message = Some(Message { id, envelope, intake, scrutiny: self.scrutiny.take() });
         Answer::Accept
     }
 
     async fn end(&mut self) -> Result<Answer, Refused> {
-        let Message { id, envelope, intake } = self.message.take().ok_or(Refused(Reply::LOCAL_ERROR))?;
-        let message = intake.map_err(failed)?.finish().await.map_err(failed)?;
+        let Message { id, envelope, intake, scrutiny } = self.message.take().ok_or(Refused(Reply::LOCAL_ERROR))?;
+        let mut intake = intake.map_err(failed)?;
+        let name = format!("{id:016x}");
+        let mut trust = self.account.clone().unwrap_or_else(|| Trust::of_stranger().from_peer(self.peer));
+        let mut is_junk = false;
+        if let Some(scrutiny) = scrutiny {
+            match scrutiny.end(self.peer, &name).await {
+                Ok(judged) => {
+                    intake.add_trace(&judged.field);
+                    (trust, is_junk) = (judged.trust, judged.is_junk);
+                }
+                Err(refused) => {
+                    intake.discard().await;
+                    return Err(refused);
+                }
+            }
+        }
+        let message = Received { is_junk, ..intake.finish().await.map_err(failed)? };
         let bytes = message.body.reference().size;
-        let trust = self.account.clone().unwrap_or_else(Trust::of_stranger);
         let delivered = self.services.delivery.deliver(id, &envelope, &trust, message, super::now()).await;
         let (peer, recipients, from) = (envelope.client.peer, envelope.recipients.len(), &envelope.reverse_path);
-        let name = format!("{id:016x}");
         match delivered {
             Ok(()) => {
                 tracing::info!(%peer, id = name, %from, recipients, bytes, "accepted a message");
@@ -220,3 +256,6 @@ impl SmtpDoor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

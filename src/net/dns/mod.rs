@@ -127,6 +127,13 @@ impl Resolver {
         Ok(Self { inner: Arc::new(Inner { config, options, anchors, anchored_zone, state, probing: tokio::sync::Mutex::new(()) }) })
     }
 
+    /// The same, but believes whatever the name servers say: for questions of a person who names the server to ask.
+    pub fn trusting(settings: &ResolverSettings) -> anyhow::Result<Self> {
+        let resolver = Self::new(settings)?;
+        resolver.state().sight = Sight::Blind { looked: Instant::now() };
+        Ok(resolver)
+    }
+
     /// Hosts that take mail for a domain, as they stand: not ordered. A null MX (RFC 7505) has an empty host.
     pub async fn mx(&self, domain: &str) -> Result<Found<Mx>, DnsError> {
         self.ask(domain, RecordType::MX).await?.records(records::mx)

@@ -137,6 +137,14 @@ pub struct Proofs<'a> {
     pub signatures: &'a [Signature],
 }
 
+impl Proofs<'_> {
+    /// Is there anything that proves a domain, or may prove one?
+    fn may_be_aligned(&self) -> bool {
+        let may = |signature: &Signature| matches!(signature.outcome, SignatureOutcome::Pass | SignatureOutcome::TempError);
+        matches!(self.spf, spf::Outcome::Pass | spf::Outcome::TempError) || self.signatures.iter().any(may)
+    }
+}
+
 /// Checks a message of these authors, `local@domain` with domains in lower case. RFC 9989 §5.3.1: with authors of several
 /// domains, DMARC says nothing.
 pub async fn check(authors: &[String], proofs: Proofs<'_>, lookup: &dyn Lookup) -> Dmarc {
@@ -144,7 +152,7 @@ pub async fn check(authors: &[String], proofs: Proofs<'_>, lookup: &dyn Lookup) 
     if !is_name(domain) {
         return Dmarc::nothing(Outcome::None, None);
     }
-    let mut walks = Walks { lookup, done: HashMap::new() };
+    let mut walks = Walks { lookup, records: HashMap::new() };
     match walks.check(domain, proofs).await {
         Ok(dmarc) => dmarc,
         Err(_) => Dmarc::nothing(Outcome::TempError, Some(domain)),
@@ -163,11 +171,31 @@ type Walk = Vec<(String, Record)>;
 
 struct Walks<'a> {
     lookup: &'a dyn Lookup,
-    done: HashMap<String, Walk>,
+    records: HashMap<String, Option<Record>>,
 }
 
 impl Walks<'_> {
     async fn check(&mut self, domain: &str, proofs: Proofs<'_>) -> Result<Dmarc, Failure> {
+        let exact = self.without_policy(domain, proofs);
+        let own = self.record(domain).await?;
+        if let Some(own) = &own
+            && let Some(policy) = self.policy(own, true, domain).await
+        {
+            if exact.spf_aligned || exact.dkim_aligned {
+                // Nobody's organisation matters, so nobody is asked for it.
+                return Ok(Dmarc { outcome: Outcome::Pass, policy: Some(policy), ..exact });
+            }
+            if !proofs.may_be_aligned() {
+                return Ok(Dmarc { outcome: Outcome::Fail, policy: Some(policy), ..exact });
+            }
+            let unsure = Dmarc { policy: Some(policy), ..Dmarc::nothing(Outcome::TempError, Some(domain)) };
+            return Ok(self.check_up(domain, proofs).await.unwrap_or(unsure));
+        }
+        self.check_up(domain, proofs).await
+    }
+
+    /// With all that is published from the domain upwards.
+    async fn check_up(&mut self, domain: &str, proofs: Proofs<'_>) -> Result<Dmarc, Failure> {
         let walk = self.up_from(domain).await?;
         let organisation = organisation(&walk, domain);
         // RFC 9989 §4.10.1: the author's own record, else that of the organisation, else that of the registry.
@@ -244,16 +272,12 @@ impl Walks<'_> {
 
     /// RFC 9989 §4.10: the tree walk.
     async fn up_from(&mut self, domain: &str) -> Result<Walk, Failure> {
-        if let Some(walk) = self.done.get(domain) {
-            return Ok(walk.clone());
-        }
         let mut walk = Walk::new();
         let labels: Vec<&str> = domain.split('.').collect();
         let mut count = labels.len();
         while count > 0 {
             let name = labels.get(labels.len() - count..).unwrap_or_default().join(".");
-            let place = format!("_dmarc.{name}");
-            if let Some(record) = self.record(&place).await? {
+            if let Some(record) = self.record(&name).await? {
                 let is_last = record.public_suffix.is_some();
                 walk.push((name, record));
                 if is_last {
@@ -262,19 +286,24 @@ impl Walks<'_> {
             }
             count = (count - 1).min(WALK_LABELS_MAX);
         }
-        self.done.insert(domain.to_owned(), walk.clone());
         Ok(walk)
     }
 
     /// RFC 9989 §4.10: one record counts, several are none.
-    async fn record(&self, place: &str) -> Result<Option<Record>, Failure> {
-        let found = if is_name(place) { self.lookup.txt(place).await } else { Err(Failure::NoName) };
+    async fn record(&mut self, name: &str) -> Result<Option<Record>, Failure> {
+        if let Some(record) = self.records.get(name) {
+            return Ok(record.clone());
+        }
+        let place = format!("_dmarc.{name}");
+        let found = if is_name(&place) { self.lookup.txt(&place).await } else { Err(Failure::NoName) };
         let texts = match found {
             Err(Failure::Temporary) => return Err(Failure::Temporary),
             found => found.unwrap_or_default(),
         };
         let mut records = texts.iter().filter_map(|text| Record::parse(text));
-        Ok(records.next().filter(|_| records.next().is_none()))
+        let record = records.next().filter(|_| records.next().is_none());
+        self.records.insert(name.to_owned(), record.clone());
+        Ok(record)
     }
 }
 
