@@ -5,6 +5,7 @@
 
 mod bench;
 mod check_message;
+mod certificates;
 mod crash;
 mod daemon;
 mod dialogs;
