@@ -201,6 +201,5 @@ fn what_is_right_is_found_right_and_each_mistake_is_named() {
     for id in ["certificate-expired", "not-running", "sts-unreachable doctor.test"] {
         assert!(found.contains(&id), "no {id} in {findings:#?}");
     }
-    assert_eq!(found.iter().filter(|id| id.starts_with("port-closed")).count(), 4, "{findings:#?}");
     assert_eq!(code, 1);
 }

@@ -44,7 +44,13 @@ pub(in crate::cli) fn list(facts: &Facts, with_later: bool) -> String {
             if new {
                 lines.push(format!("  {}", record.purpose.why()));
             }
-            lines.push(format!("    {}.  {}  {}", record.name, record.data.kind(), record.data));
+            if *need != Need::Hoster {
+                lines.push(format!("    {}.  {}  {}", record.name, record.data.kind(), record.data));
+            }
+        }
+        if *need == Need::Hoster {
+            // Their forms ask for the address, and turn it round by themselves.
+            lines.extend(facts.addresses.iter().map(|ip| format!("    {ip}  PTR  {}", facts.hostname)));
         }
         lines.push(String::new());
     }

@@ -96,6 +96,7 @@ fn the_list_has_the_first_records_alone_or_all() {
     let (first, all) = (list(&facts(), false), list(&facts(), true));
     assert!(all.starts_with(first.trim_end()) && all.contains("_pop3"));
     assert!(first.contains("MX  10 mail.example.org.") && !first.contains("_mta-sts"), "{first}");
+    assert!(first.contains("    192.0.2.25  PTR  mail.example.org\n") && !first.contains("in-addr"), "{first}");
     assert!(!first.contains("not made yet"));
     let mut without_keys = facts();
     without_keys.domains[0].dkim.clear();

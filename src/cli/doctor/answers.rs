@@ -77,6 +77,16 @@ impl Answers {
         std::mem::take(&mut *self.missing.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
     }
 
+    /// Why nobody answered, if nobody answered any question.
+    pub fn all_unavailable(&self) -> Option<String> {
+        let mut why = None;
+        for said in self.known.values() {
+            let Err(Silence::Unavailable(reason)) = said else { return None };
+            why = Some(reason.clone());
+        }
+        why
+    }
+
     /// Addresses of a host.
     pub fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Silence> {
         let address = |data: &Data| match data {

@@ -79,7 +79,7 @@ fn compare<'a>(before: &[Told], findings: &'a [Finding]) -> News<'a> {
     let troubles: Vec<&Finding> = findings.iter().filter(|finding| finding.severity < Severity::Remark).collect();
     let known = |finding: &Finding| before.iter().any(|told| told.id == finding.id && told.wrong == (finding.severity == Severity::Wrong));
     let still = |told: &Told| troubles.iter().any(|finding| finding.id == told.id);
-    let blind = findings.iter().any(|finding| finding.severity == Severity::Remark && finding.id.starts_with("dns-"));
+    let blind = findings.iter().any(|finding| finding.severity != Severity::Better && finding.id.starts_with("dns-"));
     let (kept, settled): (Vec<Told>, Vec<Told>) = before.iter().filter(|told| !still(told)).cloned().partition(|_| blind);
     let told = |finding: &&Finding| Told { id: finding.id.clone(), wrong: finding.severity == Severity::Wrong, what: finding.what.clone() };
     let now_known = troubles.iter().map(told).chain(kept).collect();

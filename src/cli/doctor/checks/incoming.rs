@@ -71,6 +71,10 @@ fn target_trouble(asked: &Asked<'_>, domain: &str, target: &str) -> Option<Findi
 /// From here only this machine's own view can be had: it says that the server listens, not that the world gets through.
 fn ports(asked: &Asked<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    // That nothing listens where nothing runs is said already.
+    if !asked.facts.machine.running {
+        return findings;
+    }
     let (mut good, mut all_good) = (Vec::new(), true);
     for port in &asked.facts.ports {
         let at = std::net::SocketAddr::new(port.address, port.port);

@@ -23,8 +23,20 @@ pub(in crate::cli) fn all(facts: &Facts) -> Vec<Finding> {
     findings.extend(certificate::check(facts));
     findings.extend(transport::check(&asked));
     findings.extend(programs::check(&asked));
+    if let Some(why) = facts.dns.all_unavailable() {
+        findings.retain(|finding| !finding.id.starts_with("dns-"));
+        findings.push(no_dns(&why));
+    }
     findings.sort_by_key(|finding| (finding.area, finding.severity));
     findings
+}
+
+/// One sentence in place of one for each question.
+fn no_dns(why: &str) -> Finding {
+    let what = format!("DNS does not answer this machine at all: {why}");
+    let todo = "See which name servers are asked (/etc/resolv.conf, or `servers` in section [dns] of stoa.toml), and try one:";
+    let lines = ["cat /etc/resolv.conf".to_owned(), "dig example.org".to_owned()];
+    Finding::wrong(Area::Machine, "dns-dead".to_owned(), what, "No mail can be sent, and none be judged.").fix(todo, lines)
 }
 
 /// The facts, with the records that follow from them.

@@ -1,6 +1,6 @@
 //! How mail programs find their settings.
 
-use super::{Asked, Standing, put, standing};
+use super::{Asked, Standing, put, standing, unknown};
 use crate::cli::dns::records::{Purpose, Record};
 use crate::cli::doctor::answers::{Kind, Silence};
 use crate::cli::doctor::finding::{Area, Finding};
@@ -14,10 +14,11 @@ pub(super) fn check(asked: &Asked<'_>) -> Vec<Finding> {
 fn of_domain(asked: &Asked<'_>, domain: &str) -> Vec<Finding> {
     let below = |record: &&Record| record.name.strip_suffix(domain).is_some_and(|head| head.ends_with('.'));
     let is_ours = |record: &&Record| matches!(record.purpose, Purpose::Service | Purpose::Autoconfig | Purpose::Autodiscover);
-    let (mut missing, mut other) = (Vec::new(), Vec::new());
+    let (mut missing, mut other, mut unasked) = (Vec::new(), Vec::new(), Vec::new());
     for record in asked.records.iter().filter(is_ours).filter(below) {
         match state(asked, record) {
-            Ok(Standing::There) | Err(_) => {}
+            Ok(Standing::There) => {}
+            Err(silence) => unasked.extend(unknown(AREA, "the record for mail programs", &record.name, &silence).pop()),
             Ok(Standing::Missing) => missing.push(record),
             Ok(Standing::Other) => other.push(record),
         }
@@ -36,6 +37,9 @@ fn of_domain(asked: &Asked<'_>, domain: &str) -> Vec<Finding> {
         let why = "People have to type host names and ports.";
         findings.push(Finding::better(AREA, format!("programs-missing {domain}"), what, why).fix(put(domain), lines(&missing)));
     }
+    // One is like the other, and most likely of one cause.
+    unasked.truncate(1);
+    findings.extend(unasked);
     if findings.is_empty() {
         findings.push(Finding::good(AREA, format!("mail programs find the settings of {domain} in DNS")));
     }
