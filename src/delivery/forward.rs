@@ -224,6 +224,7 @@ fn day(now: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::reports::About;
     use crate::delivery::tests::{House, contents, envelope, house, received};
     use crate::trust::Trust;
 
@@ -326,6 +327,32 @@ mod tests {
         assert_eq!(queued.signer.as_deref(), Some("stoa.example"));
         let (queued, _) = from_stranger(&house, &format!("{}@athens.example", "x".repeat(60)), "Subject: 1\n\n").await;
         assert_eq!(queued.unwrap().reverse_path, "plato@stoa.example");
+    }
+
+    #[tokio::test]
+    async fn a_report_of_ours_about_forwarded_mail_goes_to_its_author() {
+        let house = house().await;
+        to(&house, "plato@academy.example", false).await;
+        let (queued, _) = from_stranger(&house, "crito@athens.example", "Subject: x\n\n").await;
+        let path = queued.unwrap().reverse_path;
+        let failed = stoa_report::Recipient {
+            address: "plato@academy.example".to_owned(),
+            original: None,
+            action: stoa_report::Action::Failed,
+            status: stoa_report::Status(5, 1, 1),
+            host: None,
+            said: "550 5.1.1 Nobody".to_owned(),
+            tried: Some(NOW),
+            until: None,
+        };
+        let about =
+            |reverse_path| About { reverse_path, envelope_id: None, arrived: NOW, utf8: false, beginning: b"Subject: x\r\n", whole: None };
+        let report = house.delivery.report(&about(&path), std::slice::from_ref(&failed), NOW).await.unwrap().unwrap();
+        let (_, queued) = report.queue.unwrap();
+        assert_eq!((queued.reverse_path.as_str(), queued.recipients[0].address.as_str()), ("", "crito@athens.example"));
+        assert!(report.mailboxes.is_empty());
+        let late = house.delivery.report(&about(&path), &[failed], NOW + 40 * DAY_SECONDS).await.unwrap();
+        assert!(late.is_none(), "nobody is behind an address that is too old");
     }
 
     #[test]

@@ -155,7 +155,13 @@ impl Delivery {
             }
         };
         let mut filing = Filing { received: now, now, mailboxes, ..message.filing(trust) };
-        let onward = self.onward(envelope, &message, &mut filing.mailboxes, now).await?;
+        let onward = match self.onward(envelope, &message, &mut filing.mailboxes, now).await {
+            Ok(onward) => onward,
+            Err(error) => {
+                self.store.discard(message.body).await;
+                return Err(error.into());
+            }
+        };
         if !elsewhere.is_empty() || !onward.is_empty() {
             // Return-Path is for the last server (RFC 5321 §4.4), which is another one here.
             let prefix = message.prefix.slice(message.return_path_bytes..);

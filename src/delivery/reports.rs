@@ -56,11 +56,19 @@ impl Delivery {
     /// A report that tells this of a message; `None` if there is nobody to tell it.
     pub async fn report(&self, about: &About<'_>, recipients: &[Recipient], now: i64) -> Result<Option<Filing>, StoreError> {
         let Some(to) = Address::parse(about.reverse_path) else { return Ok(None) };
+        let domain = self.own_domain(&to);
+        // Of what was forwarded it is told to whoever is behind its return address.
+        let to = match self.returned(&to, now) {
+            Some(Ok(sender)) => sender,
+            Some(Err(_)) => return Ok(None),
+            None => to,
+        };
+        let address = to.to_string();
+        let about = &About { reverse_path: &address, ..*about };
         let resolved = self.recipient(&to).await?;
         if resolved == Resolved::Unknown || recipients.is_empty() {
             return Ok(None);
         }
-        let domain = self.own_domain(&to);
         let id = self.new_id(now);
         let is_local = matches!(resolved, Resolved::Local(_));
         let prefix = if is_local { Bytes::from_static(b"Return-Path: <>\r\n") } else { Bytes::new() };
@@ -69,9 +77,9 @@ impl Delivery {
         match resolved {
             Resolved::Local(place) => filing.mailboxes.push(place),
             _ => {
-                let whom = vec![QueuedRecipient::new(about.reverse_path.to_owned(), now)];
+                let whom = vec![QueuedRecipient::new(address.clone(), now)];
                 let report = Queued::of(String::new(), Bytes::new(), filing.body.reference(), now, whom);
-                let smtputf8 = !about.reverse_path.is_ascii();
+                let smtputf8 = !address.is_ascii();
                 filing.queue = Some((id, Queued { smtputf8, content: eight_bit.into(), signer: Some(domain), ..report }));
             }
         }

@@ -11,6 +11,7 @@
 //! | `1 C> raw` | the client sends these octets, with `\r`, `\n` and `\0` for those that cannot be written |
 //! | `1 S: pattern` | the next line of the server is this; `*` at the end stands for anything |
 //! | `1 S~ pattern` | lines are read until one is this |
+//! | `2 STOA arguments` | the program is called with these, for the demo that runs, and succeeds |
 //! | `3 GET /path` | the page of this path is fetched |
 //! | `3 H: text` | the page contains this text |
 //!
@@ -23,7 +24,8 @@ use crate::http::Site;
 use crate::wire::Wire;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A demo's start is mostly waiting.
@@ -33,6 +35,8 @@ const LINES_PASSED_MAX: usize = 1_000;
 
 struct Stage<'a> {
     daemon: &'a Daemon,
+    /// A configuration of which only the data directory is the demo's.
+    config: PathBuf,
     wires: HashMap<String, Wire>,
     pages: HashMap<String, String>,
     /// What patterns named.
@@ -59,6 +63,7 @@ impl Stage<'_> {
                 if self.matches(text, &line) { Ok(()) } else { Err(format!("the server said {line}")) }
             }
             "S~" => self.pass_to(connection, text),
+            "STOA" => self.call(text),
             "GET" => {
                 let page = Site { port: self.daemon.ready.ports.http, tls: None }.get(text).map_err(|error| error.to_string())?;
                 self.pages.insert(connection.to_owned(), page.body);
@@ -70,6 +75,14 @@ impl Stage<'_> {
             }
             _ => Err("no such event".to_owned()),
         }
+    }
+
+    /// Calls the program with the demo's data directory, as who runs a server does.
+    fn call(&self, arguments: &str) -> Result<(), String> {
+        let mut stoa = Command::new(env!("CARGO_BIN_EXE_stoa"));
+        let called = stoa.args(arguments.split(' ')).arg("--config").arg(&self.config).output().map_err(|error| error.to_string())?;
+        let said = || String::from_utf8_lossy(&called.stderr).into_owned();
+        if called.status.success() { Ok(()) } else { Err(said()) }
     }
 
     fn filled(&self, text: &str) -> String {
@@ -178,7 +191,10 @@ fn converse(path: &Path) {
     let script = std::fs::read_to_string(path).unwrap();
     let mut home = Home::new();
     let daemon = home.start();
-    let mut stage = Stage { daemon: &daemon, wires: HashMap::new(), pages: HashMap::new(), names: HashMap::new() };
+    let config = home.path().join("stoa.toml");
+    let text = format!("hostname = 'stoa.localhost'\ndomains = ['stoa.localhost']\ndata_directory = {:?}\n", home.data());
+    std::fs::write(&config, text).unwrap();
+    let mut stage = Stage { daemon: &daemon, config, wires: HashMap::new(), pages: HashMap::new(), names: HashMap::new() };
     for (number, line) in script.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let (connection, event) = line.split_once(' ').unwrap_or((line, ""));
         stage.play(connection, event).unwrap_or_else(|wrong| panic!("{}:{}: {line}\n{wrong}", path.display(), number + 1));

@@ -8,7 +8,9 @@ mod sample;
 mod show;
 
 use super::config::{Config, FILE_NAME, Log, LogFormat, LogLevel};
+use super::control::Control;
 use super::home::{self, Home};
+use super::queue::Desk;
 use super::server::{Server, Service, Standing};
 use super::{account, logging, secrets};
 use crate::doors::http::{Demo, OUTSIDE, Site};
@@ -196,6 +198,11 @@ async fn start(config: &Config, home: &Home, store: Store, owner: HolderId) -> a
     };
     server.listen_for_web(Service::Http, site.clone(), config).await?;
     server.listen_for_web(Service::Https, site, config).await?;
+    // For `stoa account` and its like, with a configuration that names the demo's directory.
+    let control = Control::listen(home.control_socket())?;
+    let (delivery, schedule) = (server.delivery().clone(), config.queue.schedule());
+    let desk = Desk { store: store.clone(), delivery, schedule, dispatcher: None };
+    server.beside(control.answer(desk, Arc::from(config.domains.clone())));
     let courier = Courier::new(store.clone(), Outside::new(store, owner, OUTSIDE));
     server.beside(courier.run(server.told_to_stop()));
     Ok(server)
