@@ -55,7 +55,7 @@ fn way_out(certificate: &Certificate, finding: Finding) -> Finding {
         return finding
             .fix("The server fetches certificates by itself; see what keeps it from doing so (ports 80 and 443, DNS, CAA):", lines);
     }
-    let todo = "Let the server fetch certificates by itself: put this into stoa.toml, then restart it (docs/install.md):";
+    let todo = "Let the server fetch certificates by itself: put this into stoa.toml, then restart it (docs/certificates.md):";
     let lines = ["[acme]", "enabled = true", "", "sudo systemctl restart stoa"].map(str::to_owned);
     finding.fix(todo, lines)
 }
