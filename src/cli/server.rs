@@ -328,12 +328,20 @@ fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Stand
         // A key of its own, which says nothing of the other.
         delivery: Delivery::new(store.clone(), names)
             .with_return_key(blake3::derive_key("stoa return addresses", &login_key))
-            .with_budgets(budgets(config, standing)),
+            .with_budgets(budgets(config, standing))
+            .with_junk_score(config.abuse.junk_score),
         guard: Guard::new(config.abuse.guard(standing.resolver().is_none())),
         blocklists: blocklists(config, standing),
         greylist: config.abuse.greylisting.then(|| Greylist::new(store.clone(), config.abuse.greylisting_seconds)),
         verifier: verifier(config, standing)?,
-        limits: Limits { message_bytes_max: config.limits.message_bytes_max, recipients_max: config.limits.recipients_max },
+        limits: Limits {
+            message_bytes_max: config.limits.message_bytes_max,
+            recipients_max: config.limits.recipients_max,
+            first_time_delay: match standing {
+                Standing::Demo => Duration::ZERO,
+                Standing::World(_) => Duration::from_secs(config.abuse.first_time_delay_seconds),
+            },
+        },
         store,
     })
 }

@@ -45,6 +45,8 @@ pub struct Received {
     pub hops: usize,
     /// Whether it is filed as junk: whoever took it in says so.
     pub is_junk: bool,
+    /// How much is to be doubted that it is wanted, in points.
+    pub doubt: i32,
 }
 
 impl Intake {
@@ -121,7 +123,7 @@ impl Intake {
         // The prefix holds the one that is ours.
         let hops = said.hops + 1;
         let body = if waits { writer.finish_staged().await? } else { writer.finish() };
-        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, marks, hops, is_junk: false })
+        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, marks, hops, is_junk: false, doubt: 0 })
     }
 
     /// Forgets what came.

@@ -15,6 +15,7 @@ mod intake;
 mod letter;
 mod recipients;
 pub mod reports;
+mod strangers;
 mod training;
 
 pub use drawers::{REPORTS, find, find_or_make};
@@ -22,7 +23,7 @@ pub use intake::{Intake, Received, summarize};
 pub use recipients::{Names, Resolved};
 
 use crate::store::{BodyRef, Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Refusal, Store, StoreError};
-use crate::trust::{Principal, Trust};
+use crate::trust::{Principal, Trust, doubt};
 use bytes::Bytes;
 use governor::{Budgets, OverBudget};
 use header::Rules;
@@ -51,6 +52,7 @@ pub struct Delivery {
     store: Store,
     names: Names,
     budgets: Arc<Budgets>,
+    junk_score: Option<i32>,
     last_id: Arc<AtomicU64>,
     srs: Srs,
     unproven: Arc<UnprovenReports>,
@@ -86,7 +88,7 @@ impl Delivery {
     /// Delivers into this store, for these names.
     pub fn new(store: Store, names: Names) -> Self {
         let (srs, budgets) = (Srs::new(rand::random()), Arc::default());
-        Self { store, names, budgets, last_id: Arc::default(), srs, unproven: Arc::default() }
+        Self { store, names, budgets, junk_score: None, last_id: Arc::default(), srs, unproven: Arc::default() }
     }
 
     /// The same, with return addresses of this key, which must stay the same from start to start.
@@ -128,7 +130,7 @@ impl Delivery {
     fn rules(&self, envelope: &Envelope, name: &str, date: &str) -> Rules {
         let our_names = std::iter::once(&self.names.hostname).chain(&self.names.domains).map(|name| name.to_lowercase()).collect();
         if envelope.client.account.is_none() {
-            return Rules { remove: &["Return-Path"], our_names, missing: Vec::new() };
+            return Rules { remove: &["Return-Path", doubt::FIELD], our_names, missing: Vec::new() };
         }
         let message_id = format!("<{name}.{:016x}@{}>", rand::random::<u64>(), self.names.hostname);
         // RFC 6409 §8.2 and §8.3 let these be added; RFC 5322 §3.6.3 and §3.6.6 take blind copies out before sending.
@@ -154,6 +156,7 @@ impl Delivery {
                 return Err(reason);
             }
         };
+        let filed = mailboxes.clone();
         let mut filing = Filing { received: now, now, mailboxes, ..message.filing(trust) };
         let onward = match self.onward(envelope, &message, &mut filing.mailboxes, now).await {
             Ok(onward) => onward,
@@ -174,8 +177,11 @@ impl Delivery {
         if let Err(NotDelivered::Store(StoreError::Refused(_)) | NotDelivered::OverBudget(_)) = &committed {
             self.store.discard(message.body).await;
         }
-        if let (Ok(_), Some(account)) = (&committed, trust.account()) {
-            training::wrote_to(&self.store, account, &envelope.recipients, now).await;
+        if committed.is_ok() {
+            match trust.account() {
+                Some(account) => training::wrote_to(&self.store, account, &envelope.recipients, now).await,
+                None => self.remember_sender(&filed, trust, now).await,
+            }
         }
         committed
     }
@@ -236,17 +242,15 @@ impl Delivery {
             self.check_from(account, message).await?;
         }
         let (mailboxes, elsewhere) = self.split(&envelope.recipients, now).await?;
-        if !message.is_junk {
-            return Ok((mailboxes, elsewhere));
-        }
-        let mut junk = Vec::new();
+        let mut places = Vec::with_capacity(mailboxes.len());
         for place in mailboxes {
-            let place = self.junk_beside(place).await?;
-            if !junk.contains(&place) {
-                junk.push(place);
+            let is_junk = message.is_junk || self.distrusts(place.0, trust, message.doubt).await?;
+            let place = if is_junk { self.junk_beside(place).await? } else { place };
+            if !places.contains(&place) {
+                places.push(place);
             }
         }
-        Ok((junk, elsewhere))
+        Ok((places, elsewhere))
     }
 
     /// Rights are those of the account and not of From, so whoever signed in may write only in names of their own.

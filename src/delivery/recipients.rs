@@ -91,7 +91,7 @@ impl Delivery {
         Ok(accounts.iter().find(|account| account.owner).map(|account| account.holder))
     }
 
-    async fn inbox(&self, holder: HolderId) -> Result<Resolved, StoreError> {
+    pub(super) async fn inbox(&self, holder: HolderId) -> Result<Resolved, StoreError> {
         let tree = self.store.holder(holder).await?;
         let inbox = tree.and_then(|tree| tree.find("INBOX").map(|leaf| leaf.id));
         inbox.map(|id| Resolved::Local((holder, id))).ok_or(StoreError::Damaged("an account has no INBOX"))

@@ -16,7 +16,7 @@ use crate::trust::verify::Verifier;
 use crate::trust::{Logins, Trust};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stoa_sasl::Question;
 
 /// What every door serves from.
@@ -47,7 +47,7 @@ impl Services {
             failed_logins_per_hour_max: u32::MAX,
             failed_logins_per_day_max: u32::MAX,
             unknown_recipients_per_hour_max: u32::MAX,
-            tarpit_max: std::time::Duration::ZERO,
+            tarpit_max: Duration::ZERO,
             exempt_loopback: true,
         };
         Self {
@@ -57,7 +57,7 @@ impl Services {
             blocklists: None,
             greylist: None,
             verifier: None,
-            limits: Limits { message_bytes_max, recipients_max: 10 },
+            limits: Limits { message_bytes_max, recipients_max: 10, first_time_delay: Duration::ZERO },
             store,
         }
     }
@@ -93,6 +93,8 @@ pub struct Limits {
     pub message_bytes_max: u64,
     /// Recipients of a transaction.
     pub recipients_max: usize,
+    /// How long whoever writes to somebody for the first time waits for the answer.
+    pub first_time_delay: Duration,
 }
 
 /// Seconds since 1970.

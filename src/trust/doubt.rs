@@ -5,6 +5,7 @@
 
 use super::Level;
 use super::reputation::Standing;
+use super::verify::{Iprev, Results, spf};
 use std::net::IpAddr;
 
 /// What the name of the peer's address is.
@@ -46,6 +47,25 @@ pub struct Facts<'a> {
     pub spf: SpfDoubt,
     /// Who vouches for the message.
     pub level: Level,
+}
+
+impl<'a> Facts<'a> {
+    /// What verification found.
+    pub fn of(results: &'a Results, our_names: &'a [String], level: Level) -> Self {
+        let connection = &results.connection;
+        let reverse = match &connection.iprev {
+            Iprev::Pass(_) => ReverseName::Confirmed,
+            Iprev::Fail => ReverseName::Mismatch,
+            Iprev::PermError => ReverseName::Missing,
+            Iprev::TempError => ReverseName::Unknown,
+        };
+        let spf = match connection.mail_from_spf.outcome {
+            spf::Outcome::Fail => SpfDoubt::Fail,
+            spf::Outcome::SoftFail => SpfDoubt::SoftFail,
+            _ => SpfDoubt::None,
+        };
+        Self { peer: connection.peer, helo: &connection.helo, our_names, reverse, spf, level }
+    }
 }
 
 /// A reason for doubt.
@@ -119,11 +139,18 @@ pub fn opinion(standing: &Standing) -> i32 {
     }
 }
 
-/// A header line for the owner: how much doubt there is and why; none, if there is none.
+/// The name of the header field that tells of doubts; one that comes from outside is taken out.
+pub const FIELD: &str = "Stoa-Doubt";
+
+/// All points together.
+pub fn sum(marks: &[Mark]) -> i32 {
+    marks.iter().map(|mark| mark.points).sum()
+}
+
+/// A header field for the owner: how much doubt there is and why; none, if there is none.
 pub fn header(marks: &[Mark]) -> Option<String> {
-    let sum: i32 = marks.iter().map(|mark| mark.points).sum();
     let reasons: Vec<String> = marks.iter().map(|mark| format!("\r\n\t{} ({})", mark.why, mark.points)).collect();
-    (!marks.is_empty()).then(|| format!("Stoa-Doubt: {sum}:{}\r\n", reasons.join(";")))
+    (!marks.is_empty()).then(|| format!("{FIELD}: {}:{}\r\n", sum(marks), reasons.join(";")))
 }
 
 #[cfg(test)]
@@ -141,7 +168,7 @@ mod tests {
             level: Level::Dmarc,
         };
         change(&mut facts);
-        marks(&facts).iter().map(|mark| mark.points).sum()
+        sum(&marks(&facts))
     }
 
     #[test]

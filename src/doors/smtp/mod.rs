@@ -222,17 +222,27 @@ impl SmtpDoor {
         Answer::Accept
     }
 
+    /// Whoever writes to somebody for the first time waits for the answer. Programs that send junk seldom do, and those who
+    /// go away before it comes have delivered nothing.
+    async fn let_strangers_wait(&self, envelope: &Envelope, trust: &Trust) -> Result<(), Refused> {
+        let delay = self.services.limits.first_time_delay;
+        if !delay.is_zero() && self.services.delivery.is_first_letter(envelope, trust).await.map_err(failed)? {
+            tokio::time::sleep(delay).await;
+        }
+        Ok(())
+    }
+
     async fn end(&mut self) -> Result<Answer, Refused> {
         let Message { id, envelope, intake, scrutiny } = self.message.take().ok_or(Refused(Reply::LOCAL_ERROR))?;
         let mut intake = intake.map_err(failed)?;
         let name = format!("{id:016x}");
         let mut trust = self.account.clone().unwrap_or_else(|| Trust::of_stranger().from_peer(self.peer));
-        let mut is_junk = false;
+        let (mut is_junk, mut doubt) = (false, 0);
         if let Some(scrutiny) = scrutiny {
-            match scrutiny.end(self.peer, &name).await {
+            match scrutiny.end(self.peer, &name, self.services.delivery.names()).await {
                 Ok(judged) => {
-                    intake.add_trace(&judged.field);
-                    (trust, is_junk) = (judged.trust, judged.is_junk);
+                    intake.add_trace(&judged.fields);
+                    (trust, is_junk, doubt) = (judged.trust, judged.is_junk, judged.doubt);
                 }
                 Err(refused) => {
                     intake.discard().await;
@@ -240,7 +250,8 @@ impl SmtpDoor {
                 }
             }
         }
-        let message = Received { is_junk, ..intake.finish().await.map_err(failed)? };
+        self.let_strangers_wait(&envelope, &trust).await?;
+        let message = Received { is_junk, doubt, ..intake.finish().await.map_err(failed)? };
         let bytes = message.body.reference().size;
         let delivered = self.services.delivery.deliver(id, &envelope, &trust, message, super::now()).await;
         let (peer, recipients, from) = (envelope.client.peer, envelope.recipients.len(), &envelope.reverse_path);

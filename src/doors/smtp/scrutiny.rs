@@ -4,7 +4,9 @@
 //! A decision is the verifier's; here it becomes a reply, a line in the log and a field on the message.
 
 use super::refusals::Refused;
+use crate::delivery::Names;
 use crate::trust::Trust;
+use crate::trust::doubt::{self, Facts};
 use crate::trust::verify::{Connection, Disposition, Verifier, Witness};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,8 +27,10 @@ pub(super) struct Judged {
     pub trust: Trust,
     /// Whether it is to be filed as junk.
     pub is_junk: bool,
-    /// The field that tells what was found.
-    pub field: String,
+    /// How much is to be doubted that it is wanted, in points.
+    pub doubt: i32,
+    /// The fields that tell what was found.
+    pub fields: String,
 }
 
 impl Scrutiny {
@@ -45,12 +49,16 @@ impl Scrutiny {
     }
 
     /// All of it came: what is to become of it?
-    pub async fn end(mut self, peer: IpAddr, id: &str) -> Result<Judged, Refused> {
+    pub async fn end(mut self, peer: IpAddr, id: &str, our_names: &Names) -> Result<Judged, Refused> {
         let Some(Ok(connection)) = self.envelope.join_next().await else { return Err(Refused(Reply::LOCAL_ERROR)) };
         let results = self.verifier.of_message(connection, &self.witness.finish()).await;
         tracing::debug!(%peer, id, results = results.words().join("; "), "verified a message");
         let is_junk = decide(peer, id, self.verifier.disposition(&results))?;
-        Ok(Judged { trust: self.verifier.trust(&results).from_peer(peer), is_junk, field: self.verifier.field(&results) })
+        let trust = self.verifier.trust(&results).from_peer(peer);
+        let our_names: Vec<String> = std::iter::once(&our_names.hostname).chain(&our_names.domains).cloned().collect();
+        let marks = doubt::marks(&Facts::of(&results, &our_names, trust.level()));
+        let fields = self.verifier.field(&results) + &doubt::header(&marks).unwrap_or_default();
+        Ok(Judged { trust, is_junk, doubt: doubt::sum(&marks), fields })
     }
 }
 

@@ -56,7 +56,11 @@ async fn what_passes_is_filed_with_its_results_and_its_trust() {
     assert!(rest.starts_with("Authentication-Results: mx.stoa.example;\r\n\tiprev="), "{rest}");
     assert!(rest.contains("\r\n\tdmarc=pass header.from=athens.example policy.dmarc=reject;\r\n"), "{rest}");
     assert_eq!(rest.matches("Authentication-Results:").count(), 1, "results in our name from outside are not believed");
-    assert!(rest.contains("arc=none\r\nReceived: from out.example") && rest.ends_with("Subject: x\r\n\r\nhello\r\n"), "{rest}");
+    assert!(
+        rest.contains("arc=none\r\nStoa-Doubt: 2:\r\n\tits address has no name (2)\r\nReceived: from out.example")
+            && rest.ends_with("Subject: x\r\n\r\nhello\r\n"),
+        "{rest}"
+    );
     let trust = trust_of_first(&house, "INBOX").await;
     assert_eq!((trust.level(), trust.principal()), (Level::Dmarc, &Principal::Address("crito@athens.example".into())));
     assert_eq!(trust.origin(), Some("192.0.2.7".parse().unwrap()));
