@@ -210,6 +210,7 @@ impl Problems {
         for pause in &queue.retry_seconds {
             self.within("queue.retry_seconds", pause.unsigned_abs(), 1..=604_800);
         }
+        self.within("queue.patience_percent", queue.patience_percent.into(), 1..=100);
         self.within("queue.give_up_seconds", queue.give_up_seconds.unsigned_abs(), 1..=YEAR_SECONDS);
         self.within("queue.give_up_reports_seconds", queue.give_up_reports_seconds.unsigned_abs(), 1..=YEAR_SECONDS);
         self.within("queue.delay_notice_seconds", queue.delay_notice_seconds.unsigned_abs(), 1..=YEAR_SECONDS);

@@ -23,6 +23,8 @@ pub struct Queue {
     pub extra_ca_file: PathBuf,
     /// Whether IPv6 is used if the machine has it.
     pub ipv6: bool,
+    /// How long other hosts may take, in percent of what RFC 5321 §4.5.3.2 asks for.
+    pub patience_percent: u32,
     /// After each attempt.
     pub retry_seconds: Vec<i64>,
     /// After its acceptance.

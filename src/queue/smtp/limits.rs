@@ -47,6 +47,27 @@ impl Default for Limits {
     }
 }
 
+/// No wait is cut below this, or a busy machine of ours would look like a slow host.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+
+impl Limits {
+    /// The same with all times cut to this many percent.
+    pub fn with_patience(self, percent: u32) -> Self {
+        let cut = |time: Duration| (time * percent / 100).max(WAIT_MIN.min(time));
+        Self {
+            connect: cut(self.connect),
+            greeting: cut(self.greeting),
+            handshake: cut(self.handshake),
+            command: cut(self.command),
+            data_start: cut(self.data_start),
+            data_block: cut(self.data_block),
+            data_end: cut(self.data_end),
+            quit: cut(self.quit),
+            ..self
+        }
+    }
+}
+
 /// Octets of one reply, all its lines together. RFC 5321 §4.5.3.1.5 allows 512 a line.
 pub(super) const REPLY_BYTES_MAX: usize = 16 << 10;
 
@@ -58,3 +79,20 @@ pub(super) const RECIPIENTS_PER_GROUP_MAX: usize = 40;
 
 /// Octets of a message that are written at a time.
 pub(super) const BLOCK_BYTES: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_cuts_every_wait_but_not_to_nothing() {
+        let usual = Limits::default();
+        let cut = usual.with_patience(10);
+        assert_eq!((cut.greeting, cut.data_end, cut.quit), (Duration::from_secs(30), Duration::from_secs(60), Duration::from_secs(1)));
+        assert_eq!((cut.hosts_max, cut.bytes_per_second_min), (usual.hosts_max, usual.bytes_per_second_min));
+        let same = usual.with_patience(100);
+        assert_eq!((same.connect, same.greeting, same.command), (usual.connect, usual.greeting, usual.command));
+        let short = Limits { command: Duration::from_millis(5), ..usual }.with_patience(1);
+        assert_eq!(short.command, Duration::from_millis(5), "what is shorter already stays");
+    }
+}
