@@ -87,12 +87,11 @@ impl Home {
         self.logs.push(log.clone());
         // What an earlier daemon said must not be taken for the answer of this one.
         _ = fs::remove_file(self.ready_file());
-        let output = File::create(&log).expect("a log can be made");
         command.args(["demo", "--port-base", "auto", "--dir"]).arg(self.data()).arg("--ready-file").arg(self.ready_file());
-        command.stdin(Stdio::null()).stdout(output.try_clone().expect("a log can be shared")).stderr(output);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{:?} does not start: {error}", command.get_program()));
-        let mut process = Process { child, log, ended: false };
-        let ready = process.wait_until_ready(&self.ready_file());
+        let mut process = Process::start(command, log);
+        // The file is renamed into place, so it is whole when it is there.
+        let text = process.wait_until_ready(|| fs::read(self.ready_file()).ok());
+        let ready: Ready = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("the ready file is not as described: {error}"));
         assert_eq!(ready.pid, process.child.id(), "the ready file names another process");
         let tls = trusting(&ready.ca_file);
         Daemon { process, ready, tls }
@@ -116,10 +115,7 @@ impl Daemon {
 
     /// Asks the daemon to end, as an operating system does that shuts down.
     pub fn stop(mut self) {
-        let pid = Pid::from_child(&self.process.child);
-        kill_process(pid, Signal::TERM).expect("the daemon runs");
-        let status = self.process.wait(STOPPED_WITHIN);
-        assert!(status.success(), "after SIGTERM the daemon ended with {status}");
+        self.process.stop();
     }
 
     /// Kills the daemon at once, whatever it does; [`Daemon::crash`] has to follow.
@@ -135,19 +131,34 @@ impl Daemon {
 }
 
 /// A process that is ended with its value.
-struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
     ended: bool,
 }
 
 impl Process {
-    fn wait_until_ready(&mut self, file: &Path) -> Ready {
+    /// Starts it; what it says goes into the log.
+    pub fn start(mut command: Command, log: PathBuf) -> Process {
+        let output = File::create(&log).expect("a log can be made");
+        command.stdin(Stdio::null()).stdout(output.try_clone().expect("a log can be shared")).stderr(output);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{:?} does not start: {error}", command.get_program()));
+        Process { child, log, ended: false }
+    }
+
+    /// Asks it to end, and waits for that.
+    pub fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the daemon runs");
+        let status = self.wait(STOPPED_WITHIN);
+        assert!(status.success(), "after SIGTERM the daemon ended with {status}");
+    }
+
+    /// Waits until `look` finds a sign that it serves.
+    pub fn wait_until_ready<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> T {
         let start = Instant::now();
         loop {
-            // The file is renamed into place, so it is whole when it is there.
-            if let Ok(text) = fs::read(file) {
-                return serde_json::from_slice(&text).unwrap_or_else(|error| panic!("the ready file is not as described: {error}"));
+            if let Some(sign) = look() {
+                return sign;
             }
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 self.ended = true;
@@ -190,6 +201,11 @@ fn trusting(ca_file: &Path) -> Arc<ClientConfig> {
     for certificate in CertificateDer::pem_file_iter(ca_file).expect("the authority's file can be read") {
         roots.add(certificate.expect("the authority's file holds certificates")).expect("an authority can be trusted");
     }
+    trusting_roots(roots.into())
+}
+
+/// For clients that trust these authorities and nobody else.
+pub fn trusting_roots(roots: Arc<RootCertStore>) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3 are known");
     Arc::new(config.with_root_certificates(roots).with_no_client_auth())

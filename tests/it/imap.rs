@@ -3,7 +3,7 @@
 //! RFC 3501, with IDLE (RFC 2177) and LITERAL+ (RFC 7888). Understands no more of a response than a test needs.
 
 use crate::daemon::Account;
-use crate::wire::Wire;
+use crate::wire::{Place, Wire};
 use rustls::ClientConfig;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -68,18 +68,18 @@ pub struct Imap {
 
 impl Imap {
     /// Connects in plain and reads the greeting.
-    pub fn plain(port: u16) -> io::Result<Imap> {
-        Imap::greeted(Wire::plain(port)?)
+    pub fn plain(place: impl Into<Place>) -> io::Result<Imap> {
+        Imap::greeted(Wire::plain(place)?)
     }
 
     /// Connects under TLS and reads the greeting.
-    pub fn tls(port: u16, tls: &Arc<ClientConfig>) -> io::Result<Imap> {
-        Imap::greeted(Wire::tls(port, tls)?)
+    pub fn tls(place: impl Into<Place>, tls: &Arc<ClientConfig>) -> io::Result<Imap> {
+        Imap::greeted(Wire::tls(place, tls)?)
     }
 
     /// Connects under TLS and signs in.
-    pub fn signed_in(port: u16, tls: &Arc<ClientConfig>, account: &Account) -> io::Result<Imap> {
-        let mut imap = Imap::tls(port, tls)?;
+    pub fn signed_in(place: impl Into<Place>, tls: &Arc<ClientConfig>, account: &Account) -> io::Result<Imap> {
+        let mut imap = Imap::tls(place, tls)?;
         imap.login(account)?;
         Ok(imap)
     }

@@ -1,7 +1,8 @@
 //! The whole server, tested from outside: the daemon runs as its users run it, and clients talk to its ports.
 //!
 //! Every test starts a demo of its own on free ports of 127.0.0.1, in a folder of its own, so that any number of
-//! tests can run at once. Knows the binary, its ready file and the wire; nothing of the code inside.
+//! tests can run at once; `world` starts whole servers in a DNS of their own. Knows the binary, its ready file and the
+//! wire; nothing of the code inside.
 
 mod bench;
 mod check_message;
@@ -21,3 +22,4 @@ mod smtp;
 mod strace;
 mod synced;
 mod wire;
+mod world;

@@ -3,7 +3,7 @@
 //! RFC 5321, with STARTTLS (RFC 3207), AUTH PLAIN (RFC 4954, RFC 4616) and BDAT (RFC 3030).
 
 use crate::daemon::Account;
-use crate::wire::Wire;
+use crate::wire::{Place, Wire};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls::ClientConfig;
 use std::io::{self, ErrorKind};
@@ -37,13 +37,13 @@ pub struct Smtp {
 
 impl Smtp {
     /// Connects in plain and reads the greeting.
-    pub fn plain(port: u16) -> io::Result<Smtp> {
-        Smtp::greeted(Wire::plain(port)?)
+    pub fn plain(place: impl Into<Place>) -> io::Result<Smtp> {
+        Smtp::greeted(Wire::plain(place)?)
     }
 
     /// Connects under TLS and reads the greeting.
-    pub fn tls(port: u16, tls: &Arc<ClientConfig>) -> io::Result<Smtp> {
-        Smtp::greeted(Wire::tls(port, tls)?)
+    pub fn tls(place: impl Into<Place>, tls: &Arc<ClientConfig>) -> io::Result<Smtp> {
+        Smtp::greeted(Wire::tls(place, tls)?)
     }
 
     fn greeted(wire: Wire) -> io::Result<Smtp> {

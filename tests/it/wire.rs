@@ -1,6 +1,6 @@
 //! A blocking connection to the daemon, plain or under TLS, with a time limit on everything.
 //!
-//! Reads lines and counted bytes. Trusts nobody but the demo's authority.
+//! Reads lines and counted bytes. Trusts nobody but the daemon's authority; every daemon's certificate covers `localhost`.
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -23,6 +23,21 @@ enum Stream {
     Gone,
 }
 
+/// Where a server listens: a port of 127.0.0.1, or any address of this machine.
+pub struct Place(SocketAddr);
+
+impl From<u16> for Place {
+    fn from(port: u16) -> Place {
+        Place((Ipv4Addr::LOCALHOST, port).into())
+    }
+}
+
+impl From<SocketAddr> for Place {
+    fn from(address: SocketAddr) -> Place {
+        Place(address)
+    }
+}
+
 pub struct Wire {
     stream: Stream,
     read: Vec<u8>,
@@ -30,9 +45,9 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A plain connection to a port of this machine.
-    pub fn plain(port: u16) -> io::Result<Wire> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_WITHIN)?;
+    /// A plain connection.
+    pub fn plain(place: impl Into<Place>) -> io::Result<Wire> {
+        let stream = TcpStream::connect_timeout(&place.into().0, ANSWER_WITHIN)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         stream.set_write_timeout(Some(ANSWER_WITHIN))?;
         stream.set_nodelay(true)?;
@@ -40,8 +55,8 @@ impl Wire {
     }
 
     /// A connection that begins with TLS.
-    pub fn tls(port: u16, tls: &Arc<ClientConfig>) -> io::Result<Wire> {
-        let mut wire = Wire::plain(port)?;
+    pub fn tls(place: impl Into<Place>, tls: &Arc<ClientConfig>) -> io::Result<Wire> {
+        let mut wire = Wire::plain(place)?;
         wire.start_tls(tls)?;
         Ok(wire)
     }
