@@ -1,5 +1,6 @@
-# `make demo` starts a server to try; `make test` checks everything; `make test-clients` tries real mail programs on a demo;
-# `make bench` measures; `make setup` installs what building needs. All work on a fresh Debian machine with Rust.
+# `make demo` starts a server to try; `make test` checks everything; `make test-clients` tries real mail programs on a demo and
+# exchanges mail with Postfix; `make bench` measures; `make setup` installs what building needs. All work on a fresh Debian
+# machine with Rust.
 
 # Outside the checkout, so that RocksDB is compiled once for every checkout on this machine.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/stoa/target
@@ -8,7 +9,9 @@ BUILD_PACKAGES := build-essential libclang-dev
 # The tests use real clients, and look at the system calls of the daemon.
 TEST_PACKAGES := curl python3 strace
 # Mail programs, a terminal and a display for them. With Thunderbird's libraries about 500 MB of disk.
-CLIENT_PACKAGES := curl isync libnet-ssleay-perl libsasl2-modules msmtp mutt neomutt python3 python3-venv swaks thunderbird tmux xvfb
+CLIENT_PACKAGES := curl isync libnet-ssleay-perl libsasl2-modules msmtp mutt neomutt postfix python3 python3-venv swaks thunderbird tmux xvfb
+# The test starts a Postfix of its own; the machine's, if there was none, is not to take mail because of that.
+POSTFIX_RESTS := echo postfix postfix/main_mailer_type select No configuration | debconf-set-selections
 CLIENT_PYTHON := $(CARGO_TARGET_DIR)/clients-python
 PACKAGES = $(BUILD_PACKAGES)
 
@@ -55,6 +58,7 @@ test-clients: setup
 	@[ -x $(CLIENT_PYTHON)/bin/pip ] || { echo "Making a Python environment in $(CLIENT_PYTHON)"; python3 -m venv $(CLIENT_PYTHON); }
 	$(CLIENT_PYTHON)/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
 	cargo build
+	cargo build --package stoa-world --example world
 	$(CLIENT_PYTHON)/bin/python tests/clients/run $(CARGO_TARGET_DIR)/debug/stoa $(CLIENTS)
 
 # Says what it will cost before it costs it. Disk is what all tests need; the demo alone takes less.
@@ -65,9 +69,10 @@ setup:
 		echo "Later builds take seconds. Another place: make demo CARGO_TARGET_DIR=DIR"; }
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
-		install="apt-get install -y --no-install-recommends $$(echo $$missing)"; \
+		install="apt-get update && apt-get install -y --no-install-recommends $$(echo $$missing)"; \
+		case " $$missing " in *[[:space:]]postfix[[:space:]]*) install="$(POSTFIX_RESTS) && $$install";; esac; \
 		echo "This needs these Debian packages: $$(echo $$missing)"; \
-		if [ "$$(id -u)" = 0 ]; then echo "Running  apt-get update && $$install"; apt-get update && $$install; \
-		elif sudo -n true 2>/dev/null; then echo "Running  sudo apt-get update && sudo $$install"; sudo apt-get update && sudo $$install; \
-		else echo "Not root: please run  sudo apt-get update && sudo $$install  and then make again."; exit 1; fi; \
+		if [ "$$(id -u)" = 0 ]; then echo "Running  $$install"; sh -c "$$install"; \
+		elif sudo -n true 2>/dev/null; then echo "Running  sudo sh -c '$$install'"; sudo sh -c "$$install"; \
+		else echo "Not root: please run  sudo sh -c '$$install'  and then make again."; exit 1; fi; \
 	fi

@@ -5,8 +5,8 @@
 //! wire; nothing of the code inside.
 
 mod bench;
-mod check_message;
 mod certificates;
+mod check_message;
 mod crash;
 mod daemon;
 mod dialogs;

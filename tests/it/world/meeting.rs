@@ -7,6 +7,14 @@ use stoa_world::Certificate;
 
 const OWNERS: [&str; 2] = ["alice@one.test", "bob@two.test"];
 
+/// The one header field of our own results, unfolded and in lower case.
+fn results(message: &str) -> String {
+    let unfolded = message.replace("\r\n ", " ").replace("\r\n\t", " ").to_ascii_lowercase();
+    let fields: Vec<&str> = unfolded.lines().filter(|line| line.starts_with("authentication-results:")).collect();
+    assert_eq!(fields.len(), 1, "{message}");
+    fields[0].to_owned()
+}
+
 fn send(world: &World, subject: &str) {
     world.houses[0].submits(&[OWNERS[1]], "", &letter(OWNERS[0], OWNERS[1], subject));
 }
@@ -16,12 +24,16 @@ fn encrypted(message: &str) -> bool {
 }
 
 #[test]
-fn a_message_goes_from_one_server_to_the_other_encrypted_and_back() {
+fn a_message_goes_from_one_server_to_the_other_encrypted_and_is_believed() {
     let world = World::of(&OWNERS, QUICK);
     send(&world, "first");
     let message = world.houses[1].arrived("first");
     assert!(encrypted(&message) && message.starts_with("Return-Path: <alice@one.test>\r\n"), "{message}");
     assert!(message.ends_with("\r\n\r\nHail.\r\n.\r\n..\r\n"), "{message}");
+    let results = results(&message);
+    for want in ["mail.two.test;", "spf=pass", "dkim=pass", "dmarc=pass"] {
+        assert!(results.contains(want), "{want} in {results}");
+    }
     // And back, on the same day.
     world.houses[1].submits(&[OWNERS[0]], "", &letter(OWNERS[1], OWNERS[0], "answer"));
     world.houses[0].arrived("answer");
