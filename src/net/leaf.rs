@@ -63,17 +63,22 @@ impl Leaf {
         })
     }
 
-    /// Does it speak for this name? RFC 9525 §6.3: `*` stands for one whole label.
+    /// Does it speak for this name?
     pub fn covers(&self, name: &str) -> bool {
-        let name = name.to_ascii_lowercase();
-        let below = name.split_once('.').map(|(_, below)| below);
-        self.names.iter().any(|own| *own == name || own.strip_prefix("*.").is_some_and(|own| Some(own) == below))
+        covers(&self.names, name)
     }
 
     /// RFC 7671 §5.1: the data of the TLSA record that stays valid while the key does.
     pub fn tlsa(&self) -> String {
         format!("3 1 1 {}", hex(&self.key_sha256))
     }
+}
+
+/// Does a certificate of these names speak for this one? RFC 9525 §6.3: `*` stands for one whole label.
+pub fn covers(names: &[String], name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let below = name.split_once('.').map(|(_, below)| below);
+    names.iter().any(|own| *own == name || own.strip_prefix("*.").is_some_and(|own| Some(own) == below))
 }
 
 fn dns_name(name: &GeneralName<'_>) -> Option<String> {

@@ -27,7 +27,7 @@ pub use authorities::{authorities, distrust};
 pub use challenges::{ACME_ALPN, Challenges, Posted};
 pub use connection::{Connection, Stream};
 pub use driver::{Door, Ended, OUTBOX_BYTES_MAX, Outbox, Patience, drive};
-pub use leaf::Leaf;
+pub use leaf::{Leaf, covers};
 pub use listen::{ConnectionLimits, Crowd, Listening, Place, listen};
 pub use texts::{PostedText, Texts};
 pub use tls::{Purpose, Tls};

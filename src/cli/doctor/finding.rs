@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// The longest record of ours, a DKIM key, has some 500 characters.
+const TEXT_CHARS_MAX: usize = 1_000;
+
 /// What a finding is about; also the order in which they are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -74,7 +77,7 @@ pub(in crate::cli) struct Finding {
 
 impl Finding {
     fn new(area: Area, severity: Severity, id: String, what: String, why: &'static str) -> Finding {
-        Finding { id, area, severity, what, why, todo: String::new(), paste: Vec::new() }
+        Finding { id: plain(&id), area, severity, what: plain(&what), why, todo: String::new(), paste: Vec::new() }
     }
 
     pub fn wrong(area: Area, id: String, what: String, why: &'static str) -> Finding {
@@ -96,8 +99,29 @@ impl Finding {
 
     /// What to do, and what to type or paste for it.
     pub fn fix(mut self, todo: impl Into<String>, paste: impl IntoIterator<Item = String>) -> Finding {
-        self.todo = todo.into();
-        self.paste = paste.into_iter().collect();
+        self.todo = plain(&todo.into());
+        self.paste = paste.into_iter().map(|line| plain(&line)).collect();
         self
+    }
+}
+
+/// What strangers wrote into DNS is shown at a terminal and in a letter: it must not steer either, nor fill them.
+fn plain(text: &str) -> String {
+    let steers = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown: String = text.chars().take(TEXT_CHARS_MAX).map(|c| if steers(c) { '?' } else { c }).collect();
+    if text.chars().nth(TEXT_CHARS_MAX).is_some() { shown + "…" } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_steers_no_terminal_and_fills_no_letter() {
+        let hostile = format!("a\u{1b}[2J\r\nSubject: x\u{202e}b{}", "c".repeat(10_000));
+        let finding = Finding::wrong(Area::Outgoing, "x".into(), hostile.clone(), "why").fix(hostile.clone(), [hostile]);
+        for text in [&finding.what, &finding.todo, &finding.paste[0]] {
+            assert!(text.starts_with("a?[2J??Subject: x?bccc") && text.chars().count() == TEXT_CHARS_MAX + 1, "{text}");
+        }
     }
 }

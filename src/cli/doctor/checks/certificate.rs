@@ -2,6 +2,7 @@
 
 use crate::cli::doctor::facts::{Certificate, Facts};
 use crate::cli::doctor::finding::{Area, Finding};
+use crate::net::covers;
 
 const AREA: Area = Area::Encryption;
 const DAY_SECONDS: i64 = 86_400;
@@ -74,10 +75,4 @@ fn missing_names(facts: &Facts) -> Option<Finding> {
     let what = format!("the certificate does not cover {}", missing.join(", "));
     let why = "Senders do not find the MTA-STS policy there, and mail programs not their settings.";
     Some(way_out(certificate, Finding::better(AREA, "certificate-names".to_owned(), what, why)))
-}
-
-/// RFC 9525 §6.3: `*` stands for one whole label.
-fn covers(names: &[String], name: &str) -> bool {
-    let below = name.split_once('.').map(|(_, below)| below);
-    names.iter().any(|own| own == name || own.strip_prefix("*.").is_some_and(|own| Some(own) == below))
 }

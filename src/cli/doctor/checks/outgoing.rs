@@ -225,8 +225,10 @@ fn way_out(facts: &Facts) -> Vec<Finding> {
             None => findings.push(Finding::good(AREA, format!("port 25 of {} can be reached", way.host))),
             Some(problem) => {
                 let what = format!("port 25 of {} cannot be reached: {problem}", way.host);
-                let line = format!("nc -vz {} 25", way.host);
-                findings.push(Finding::wrong(AREA, "port-25-out".to_owned(), what, WHY).fix(todo, [line]));
+                // The name is a stranger's: nothing of it may mean something to a shell.
+                let is_plain = way.host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) && !way.host.starts_with('-');
+                let line = is_plain.then(|| format!("nc -vz {} 25", way.host));
+                findings.push(Finding::wrong(AREA, "port-25-out".to_owned(), what, WHY).fix(todo, line));
             }
         },
         None => {
