@@ -275,7 +275,14 @@ impl Conversation {
             }
             for (at, reply) in recipients.iter().zip(replies) {
                 self.over |= reply.code == 421;
-                if reply.is_positive() { turn.accepted.push(*at) } else { turn.decide(*at, self.verdict(&reply)) }
+                match self.verdict(&reply) {
+                    Verdict::Delivered { .. } => turn.accepted.push(*at),
+                    // RFC 5321 §4.5.3.1.10: some hosts say so for good when it is only too many at once.
+                    Verdict::Failed(said) if is_too_many(&reply) && !turn.accepted.is_empty() => {
+                        turn.decide(*at, Verdict::Deferred(Said { status: temporary(said.status), ..said }));
+                    }
+                    verdict => turn.decide(*at, verdict),
+                }
             }
             if self.over {
                 turn.accepted.clear();
@@ -558,6 +565,10 @@ fn accepted(reply: Reply) -> Result<Reply, Trouble> {
 fn refused(line: &Result<String, super::orders::Refused>, host: &str) -> Option<Verdict> {
     let refused = line.as_ref().err()?;
     Some(Verdict::Failed(Said { status: refused.status, text: refused.text.clone(), host: Some(host.to_owned()) }))
+}
+
+fn is_too_many(reply: &Reply) -> bool {
+    reply.code == 552 && matches!(reply.status(), Status(5, 0, 0) | Status(5, 5, 3))
 }
 
 fn temporary(status: Status) -> Status {

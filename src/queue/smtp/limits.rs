@@ -77,6 +77,9 @@ pub(super) const REPLY_CHARS_KEPT_MAX: usize = 500;
 /// Recipients in one group of commands: their commands and replies fit into any window of TCP (RFC 2920 §3.1).
 pub(super) const RECIPIENTS_PER_GROUP_MAX: usize = 40;
 
+/// Recipients in one transaction: RFC 5321 §4.5.3.1.8 lets a host take no more. The message is sent again for others.
+pub(super) const RECIPIENTS_PER_TRANSACTION_MAX: usize = 100;
+
 /// Octets of a message that are written at a time.
 pub(super) const BLOCK_BYTES: u64 = 64 << 10;
 

@@ -31,6 +31,7 @@ use crate::store::{QueuedRecipient, Store};
 use conversation::{Beginning, Conversation, Trouble};
 use ledger::{Ledger, Session};
 pub use limits::Limits;
+use limits::RECIPIENTS_PER_TRANSACTION_MAX;
 use mail_auth::report::tlsrpt::{PolicyType, ResultType};
 use orders::{needs_a_look, orders};
 use route::{Route, Target};
@@ -206,26 +207,47 @@ impl SmtpCarrier {
                 }
             },
         };
-        let waiting = pending.waiting();
-        let recipients: Vec<&QueuedRecipient> = waiting.iter().filter_map(|at| recipient(parcel, *at)).collect();
-        let another = match orders(&conversation.offer, message, &recipients, parcel.content.size(), nature) {
-            Ok(orders) => {
-                let handed = conversation.hand_over(&orders, &parcel.content).await;
-                waiting.iter().zip(handed.verdicts).for_each(|(at, verdict)| pending.decide(*at, verdict));
-                handed.untouched
-            }
-            Err(refused) => {
-                let said = Said { status: refused.status, text: refused.text, host: Some(conversation.host.clone()) };
-                waiting.iter().for_each(|at| pending.decide(*at, Verdict::Failed(said.clone())));
-                false
-            }
-        };
+        let mut another = true;
+        for waiting in pending.waiting().chunks(RECIPIENTS_PER_TRANSACTION_MAX) {
+            another &= Self::transact(&mut conversation, parcel, nature, waiting, pending).await;
+        }
         if conversation.is_over() {
             conversation.quit().await;
         } else if let Some(former) = line.open.replace(conversation) {
             former.quit().await;
         }
         another && pending.is_open()
+    }
+}
+
+impl SmtpCarrier {
+    /// Hands the message over to some of its recipients. Gives whether nobody got it.
+    async fn transact(
+        conversation: &mut Conversation,
+        parcel: &Parcel,
+        nature: Option<body::Nature>,
+        waiting: &[usize],
+        pending: &mut Pending,
+    ) -> bool {
+        let told = |status, text| Said { status, text, host: Some(conversation.host.clone()) };
+        if conversation.is_over() {
+            let said = told(Status(4, 4, 2), "the host ended the conversation before it came to this recipient".to_owned());
+            waiting.iter().for_each(|at| pending.decide(*at, Verdict::Deferred(said.clone())));
+            return true;
+        }
+        let recipients: Vec<&QueuedRecipient> = waiting.iter().filter_map(|at| recipient(parcel, *at)).collect();
+        match orders(&conversation.offer, &parcel.message, &recipients, parcel.content.size(), nature) {
+            Ok(orders) => {
+                let handed = conversation.hand_over(&orders, &parcel.content).await;
+                waiting.iter().zip(handed.verdicts).for_each(|(at, verdict)| pending.decide(*at, verdict));
+                handed.untouched
+            }
+            Err(refused) => {
+                let said = told(refused.status, refused.text);
+                waiting.iter().for_each(|at| pending.decide(*at, Verdict::Failed(said.clone())));
+                false
+            }
+        }
     }
 }
 

@@ -84,6 +84,25 @@ async fn many_recipients_go_in_groups() {
 }
 
 #[tokio::test]
+async fn very_many_recipients_get_the_message_in_turns() {
+    let addresses: Vec<String> = (0..250).map(|n| format!("b{n}@plain.test")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let (verdicts, world) = bring(Script::new(), &addresses, |_| {}, CONTENT).await;
+    assert!(verdicts.len() == 250 && verdicts.iter().all(|verdict| verdict == "+2.6.0"));
+    let sizes: Vec<usize> = world.peers[0].received().iter().map(|message| message.recipients.len()).collect();
+    assert_eq!((sizes, world.peers[0].heard().len()), (vec![100, 100, 50], 1));
+    let (verdicts, _) = bring(Script::new().at(Stage::Quit, Act::Drop).at(Stage::Message, Act::Drop), &addresses, |_| {}, CONTENT).await;
+    assert!(verdicts.iter().all(|verdict| verdict == "?4.4.2"), "{verdicts:?}");
+}
+
+#[tokio::test]
+async fn too_many_at_once_is_not_for_good() {
+    let script = || Script::new().at(Stage::Rcpt("c@plain.test"), Act::Reply("552 too many recipients"));
+    assert_eq!(bring(script(), &["b@plain.test", "c@plain.test"], |_| {}, CONTENT).await.0, ["+2.6.0", "?4.0.0"]);
+    assert_eq!(bring(script(), &["c@plain.test"], |_| {}, CONTENT).await.0, ["-5.0.0"]);
+}
+
+#[tokio::test]
 async fn a_large_message_arrives_as_it_is() {
     let content = [b"Subject: x\r\n\r\n".to_vec(), b"..dots and more\r\n".repeat(40_000)].concat();
     let (verdicts, world) = bring(Script::new(), &["b@plain.test"], |_| {}, &content).await;
