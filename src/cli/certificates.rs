@@ -56,12 +56,18 @@ pub(super) fn make_self_made(certificate_file: &Path, key_file: &Path, hostname:
         secrets::write(key_file, key.serialize_pem().as_bytes())?;
         key
     };
-    let mut params = CertificateParams::new(vec![hostname.to_owned()])?;
+    let hostname = in_dns(hostname);
+    let mut params = CertificateParams::new(vec![hostname.clone()])?;
     params.distinguished_name.push(DnType::CommonName, hostname);
     let since_1970 = |seconds: i64| std::time::UNIX_EPOCH + Duration::from_secs(seconds.max(0).unsigned_abs());
     params.not_before = since_1970(now() - DAY).into();
     params.not_after = since_1970(now() + SELF_MADE_DAYS * DAY).into();
     secrets::write(certificate_file, params.self_signed(&key)?.pem().as_bytes())
+}
+
+/// As certificates write a name of any alphabet (RFC 5890 §2.3.2.1).
+fn in_dns(name: &str) -> String {
+    idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_owned())
 }
 
 /// The names that the certificate shall cover, as DNS writes them: the host's own, and what is below or at each mail domain.
@@ -87,7 +93,7 @@ pub(super) struct Caretaker {
 impl Caretaker {
     /// A caretaker of the certificate that the configuration names.
     pub(super) fn new(config: &Config, keeper: Option<Keeper>, store: Store, delivery: Delivery) -> Caretaker {
-        let (certificate_file, hostname) = (config.tls.certificate_file.clone(), config.hostname.clone());
+        let (certificate_file, hostname) = (config.tls.certificate_file.clone(), in_dns(&config.hostname));
         Caretaker { keeper, certificate_file, hostname, store, delivery, told: i64::MIN }
     }
 
@@ -233,6 +239,9 @@ mod tests {
         make_self_made(&certificate, &key, "mail.example.org").unwrap();
         Tls::load(&certificate, &key, Purpose::Clients).unwrap();
         let first = Leaf::read(&certificate).unwrap();
+        let other = (dir.path().join("other.pem"), dir.path().join("other-key.pem"));
+        make_self_made(&other.0, &other.1, "post.bücher.example").unwrap();
+        assert!(Leaf::read(&other.0).unwrap().covers("post.xn--bcher-kva.example"));
         assert!(first.self_signed && first.covers("mail.example.org"));
         make_self_made(&certificate, &key, "mail.example.org").unwrap();
         assert_eq!(Leaf::read(&certificate).unwrap(), first, "it is there already");

@@ -40,7 +40,7 @@ impl House {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime can be made");
         let network = Network::random();
         let own = network.address(1);
-        let [smtp, http, https, names] = distinct_ports(network).map(|port| SocketAddr::new(own, port));
+        let [smtp, http, https, names, imaps, submissions] = distinct_ports(network).map(|port| SocketAddr::new(own, port));
         // The domain's own pages are elsewhere, and nobody made a record for autodiscover.
         let zone = format!(
             "{HOST}. A {own}\nmta-sts.certified.test. CNAME {HOST}.\nautoconfig.certified.test. A {own}\ncertified.test. A {}\n",
@@ -54,7 +54,7 @@ impl House {
         stoa(&["init", "socrates@certified.test", "--acme", "--dir", house.dir()]);
         fs::write(house.path("authority.pem"), house.acme.authority().pem()).expect("an authority can be written");
         let top = format!(
-            "listen = {{ smtp = ['{smtp}'], http = ['{http}'], https = ['{https}'], dns = ['{names}'], submissions = [], imaps = [], \
+            "listen = {{ smtp = ['{smtp}'], http = ['{http}'], https = ['{https}'], dns = ['{names}'], imaps = ['{imaps}'], submissions = ['{submissions}'], \
              submission = [], imap = [] }}\ndns = {{ servers = ['{}'], trust_anchor_file = 'anchor' }}\n",
             house._dns.address()
         );
@@ -94,6 +94,10 @@ impl House {
 
     /// A page over HTTPS, by a client that believes the authority alone.
     fn get(&self, host: &str, path: &str) -> std::io::Result<String> {
+        self.ask(host, &format!("GET {path}"), "")
+    }
+
+    fn ask(&self, host: &str, what: &str, body: &str) -> std::io::Result<String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3 are known");
@@ -103,7 +107,9 @@ impl House {
         let stream = TcpStream::connect(self.https)?;
         stream.set_read_timeout(Some(WITHIN))?;
         let mut stream = StreamOwned::new(connection, stream);
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        let length = body.len();
+        let head = format!("{what} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(format!("{head}{body}").as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
@@ -120,15 +126,15 @@ impl Drop for House {
     }
 }
 
-fn distinct_ports(network: Network) -> [u16; 4] {
+fn distinct_ports(network: Network) -> [u16; 6] {
     let mut ports = Vec::new();
-    while ports.len() < 4 {
+    while ports.len() < 6 {
         let port = network.free_port(&[1]);
         if !ports.contains(&port) {
             ports.push(port);
         }
     }
-    ports.try_into().expect("there are four")
+    ports.try_into().expect("there are six")
 }
 
 fn stoa(arguments: &[&str]) -> String {
@@ -161,8 +167,25 @@ fn a_new_server_gets_its_certificate_and_serves_the_policy_with_it() {
     // Another start finds everything in order and asks the authority for nothing.
     house.stop();
     house.start();
-    house.get(HOST, "/mail-setup?address=socrates%40certified.test").expect("the certificate is still good");
+    house.get(HOST, "/").expect("the certificate is still good");
     assert_eq!(house.acme.orders().len(), 1);
+    whoever_sets_up_a_mail_program_is_helped(&house);
+}
+
+/// By the page, the profile and Autodiscover, at the names under which people and programs come.
+fn whoever_sets_up_a_mail_program_is_helped(house: &House) {
+    let page = house.get(HOST, "/mail-setup?address=socrates%40certified.test").expect("the page is there");
+    assert!(page.contains("socrates@certified.test") && page.contains("<svg class=\"qr\""), "{page}");
+    let link = page.split_once("<a href=\"/mail-setup/").expect("the page leads to the profile").1.split_once('"').expect("a link ends").0;
+    assert!(link.starts_with("profile.mobileconfig?address=socrates%40"), "{link}");
+    let profile = house.get(HOST, &format!("/mail-setup/{link}")).expect("the profile is there");
+    assert!(
+        profile.contains("application/x-apple-aspen-config") && profile.contains("<string>socrates@certified.test</string>"),
+        "{profile}"
+    );
+    let request = "<Autodiscover><Request><EMailAddress>socrates@certified.test</EMailAddress></Request></Autodiscover>";
+    let told = house.ask("autoconfig.certified.test", "POST /Autodiscover/Autodiscover.xml", request).expect("Outlook is answered");
+    assert!(told.contains("<LoginName>socrates@certified.test</LoginName>") && told.contains("<Type>IMAP</Type>"), "{told}");
 }
 
 #[test]
