@@ -239,6 +239,44 @@ async fn what_is_held_or_paused_waits() {
     assert_eq!(carrier.heard().iter().map(|heard| heard.id).collect::<Vec<_>>(), [2, 1]);
 }
 
+#[tokio::test]
+async fn a_line_that_fails_by_a_fault_of_ours_loses_nothing_and_ends_nothing() {
+    let (house, time) = (house().await, Time::at(THEN));
+    let carrier = Scripted::new(&time);
+    carrier.panics.store(2, std::sync::atomic::Ordering::SeqCst);
+    for id in 1..=4 {
+        submit(&house, id, &["b@net.example", "c@other.example"], None).await;
+    }
+    let mut dispatcher = dispatcher(&house.store, &house.delivery, &carrier);
+    let_pass(&mut dispatcher, &time, THEN + HOUR).await;
+    assert!(house.store.queued(1).await.unwrap().is_empty());
+    let heard: Vec<_> = carrier.heard().into_iter().map(|heard| (heard.id, heard.route)).collect();
+    assert_eq!((heard.len(), heard.iter().collect::<BTreeSet<_>>().len()), (8, 8), "{heard:?}");
+}
+
+#[tokio::test]
+async fn new_mail_leaves_at_once_and_what_is_in_flight_at_the_end_is_finished() {
+    let (house, time) = (house().await, Time::at(THEN));
+    let carrier = Scripted::new(&time);
+    let (stop, told) = watch::channel(false);
+    let running = tokio::spawn(dispatcher(&house.store, &house.delivery, &carrier).run(told));
+    submit(&house, 1, &["b@net.example"], None).await;
+    while carrier.heard().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    carrier.pace.store(50, std::sync::atomic::Ordering::SeqCst);
+    submit(&house, 2, &["b@net.example"], None).await;
+    submit(&house, 3, &["b@net.example"], None).await;
+    while carrier.begun.load(std::sync::atomic::Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    stop.send_replace(true);
+    running.await.unwrap();
+    let (begun, heard) = (carrier.begun.load(std::sync::atomic::Ordering::SeqCst), carrier.heard().len());
+    assert_eq!(usize::try_from(begun).unwrap(), heard, "what was begun was finished");
+    assert_eq!(house.store.queued(9).await.unwrap().len(), 3 - heard, "and recorded; the rest waits");
+}
+
 /// At whatever commit something goes wrong: nothing is lost, the sender is told once, and a message that was in flight, one
 /// a line, is handed over twice at most.
 async fn strike(fault: Fault, nth: u64, lines: usize) -> bool {

@@ -50,6 +50,12 @@ pub struct Scripted {
     pub heard: Arc<Mutex<Vec<Heard>>>,
     answers: Arc<Mutex<HashMap<String, Verdict>>>,
     lines: Arc<Mutex<u32>>,
+    /// Parcels that were begun.
+    pub begun: Arc<AtomicI64>,
+    /// How long each takes, in real milliseconds.
+    pub pace: Arc<AtomicI64>,
+    /// So many of the next parcels end in a panic.
+    pub panics: Arc<AtomicI64>,
 }
 
 pub fn said(status: (u16, u16, u16), text: &str) -> Said {
@@ -58,7 +64,8 @@ pub fn said(status: (u16, u16, u16), text: &str) -> Said {
 
 impl Scripted {
     pub fn new(time: &Time) -> Self {
-        Self { time: time.clone(), heard: Arc::default(), answers: Arc::default(), lines: Arc::default() }
+        let (begun, pace, panics) = (Arc::default(), Arc::default(), Arc::default());
+        Self { time: time.clone(), heard: Arc::default(), answers: Arc::default(), lines: Arc::default(), begun, pace, panics }
     }
 
     pub fn answer(&self, whom: &str, verdict: Verdict) {
@@ -87,6 +94,12 @@ impl Carrier for Scripted {
     }
 
     async fn hand_over(&self, line: &mut Self::Line, parcel: &Parcel) -> Vec<Verdict> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        assert!(self.panics.fetch_sub(1, Ordering::SeqCst) <= 0, "the test asked for it");
+        let pace = self.pace.load(Ordering::SeqCst).unsigned_abs();
+        if pace > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(pace)).await;
+        }
         let to: Vec<String> = parcel.recipients.iter().map(|at| parcel.message.recipients[*at].address.clone()).collect();
         let text = String::from_utf8(parcel.content.read_all(0..u64::MAX).await.unwrap()).unwrap();
         let verdicts = to.iter().map(|address| self.verdict(address)).collect();

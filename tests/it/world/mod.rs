@@ -4,6 +4,7 @@
 //! ports, as MX records ask for; their configuration names the world's DNS, its trust anchor and its authority, so that
 //! nothing leaves the machine. Zones `peer.test` (signed) and `plain.test` (not signed) are for scripted servers.
 
+mod crash;
 mod dialogue;
 mod house;
 mod meeting;
