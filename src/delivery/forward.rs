@@ -116,7 +116,8 @@ impl Delivery {
         if went_round {
             tracing::warn!(account = account.address, "did not forward a message that was forwarded from here before");
         }
-        Ok(Address::parse(&forward.to).filter(|_| is_inbox && !went_round))
+        // Spam lies in the INBOX of an account that has no mailbox for it.
+        Ok(Address::parse(&forward.to).filter(|_| is_inbox && !message.is_junk && !went_round))
     }
 
     async fn go_on(
@@ -298,6 +299,9 @@ mod tests {
         let message = received(&house.delivery, &envelope, "Subject: 4\n\n").await;
         let onward = house.delivery.onward(&envelope, &message, &mut vec![junk], NOW).await.unwrap();
         assert!(onward.is_empty());
+        let inbox = (house.plato, house.store.holder(house.plato).await.unwrap().unwrap().find("INBOX").unwrap().id);
+        let spam = Received { is_junk: true, ..message };
+        assert!(house.delivery.onward(&envelope, &spam, &mut vec![inbox], NOW).await.unwrap().is_empty(), "nor without such a mailbox");
         set_forward(&house.store, house.plato, None).await.unwrap();
         assert!(from_stranger(&house, "a@b.example", "Subject: 5\n\n").await.0.is_none());
     }

@@ -1,9 +1,10 @@
 //! What is asked, and what is said.
 
 use super::*;
+use crate::net::dns::DnsError;
 use crate::net::questions::{answer_datagrams, answer_stream};
 use crate::net::{ConnectionLimits, Crowd, Texts, listen};
-use crate::trust::signing::{Algorithm, Folder, Keyring, SigningSettings, State};
+use crate::trust::signing::{Algorithm, Folder, Keyring, SigningSettings, State, rotator};
 use hickory_server::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_server::proto::rr::{DNSClass, Name, RData, RecordType};
 use proptest::prelude::*;
@@ -101,6 +102,40 @@ fn what_stands_in_the_zones_is_told_and_all_else_is_refused() {
     }
     assert_eq!(texts(&asked(&house, &question(KEY, RecordType::TXT), Room::Datagram)), std::slice::from_ref(&house.record));
     assert_eq!(texts(&asked(&house, &question(CHALLENGE, RecordType::TXT), Room::Datagram)), ["one", "two"]);
+}
+
+/// DNS as a resolver finds it that was led here.
+struct Delegated(Zones);
+
+impl rotator::Texts for Delegated {
+    async fn texts(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        let question = question(name, RecordType::TXT).to_vec().unwrap();
+        let answer = reply::reply(&question, &self.0, Room::Stream, NOW).unwrap();
+        Ok(texts(&Message::from_vec(&answer).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn keys_whose_names_are_delegated_here_are_changed_without_anybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let keyring = Keyring::open(dir.path(), &["example.org".to_owned()], SigningSettings::default());
+    keyring.ensure(NOW).await;
+    let dns = Delegated(Zones::new("mail.example.org", keyring.clone(), Arc::default(), &[]));
+    let states = || -> Vec<(String, State)> {
+        keyring.published("example.org").into_iter().map(|key| (key.selector.name, key.selector.state)).collect()
+    };
+    let first: Vec<String> = states().into_iter().map(|(name, _)| name).collect();
+    let (day, hour) = (86_400, 3_600);
+    let mut seen = Vec::new();
+    for hours in [0, 179 * 24, 180 * 24, 180 * 24 + 1, 180 * 24 + 2, 188 * 24] {
+        let asked = rotator::turn(&keyring, &dns, NOW + hours * hour, Some(180 * day)).await;
+        assert!(asked.is_empty(), "nobody is asked to publish anything");
+        seen.push(states().into_iter().map(|(_, state)| state).collect::<Vec<_>>());
+    }
+    use State::{Active, Prepared, Retired};
+    let (active, waiting) = (vec![Active, Active], vec![Active, Active, Prepared, Prepared]);
+    assert_eq!(seen, [active.clone(), active.clone(), waiting.clone(), waiting, vec![Retired, Retired, Active, Active], active]);
+    assert!(states().iter().all(|(name, _)| !first.contains(name)), "the keys are new ones");
 }
 
 #[test]
