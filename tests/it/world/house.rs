@@ -71,6 +71,11 @@ impl House {
         stoa(&["account", "add", address, "--generate"], &self.data());
     }
 
+    /// Has the owner's mail go on to another address, too.
+    pub fn forward(&self, to: &str) {
+        stoa(&["account", "forward", &self.owner.address, "--to", to, "--keep"], &self.data());
+    }
+
     /// What the running server has said so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path().join(format!("log-{}", self.starts - 1))).expect("a log can be read")

@@ -130,3 +130,21 @@ fn an_unknown_recipient_elsewhere_brings_a_report_that_says_so() {
     }
     assert!(!report.contains("Final-Recipient: rfc822; bob@two.test"), "{report}");
 }
+
+#[test]
+fn mail_that_two_accounts_forward_to_each_other_comes_to_rest() {
+    let world = World::of(&OWNERS, QUICK);
+    let [one, two] = world.houses.as_slice() else { panic!("there are two") };
+    one.forward(OWNERS[1]);
+    two.forward(OWNERS[0]);
+    let mut smtp = crate::smtp::Smtp::plain(one.at(world.ports.smtp)).expect("it answers");
+    smtp.ehlo().expect("it greets");
+    smtp.deliver("x@peer.test", &[OWNERS[0]], &letter("x@peer.test", OWNERS[0], "circle")).expect("it is taken");
+    two.arrived("circle");
+    std::thread::sleep(SEVERAL_ATTEMPTS);
+    let copies = || [one.found("circle").len(), two.found("circle").len()];
+    let at_rest = copies();
+    std::thread::sleep(SEVERAL_ATTEMPTS);
+    assert_eq!(copies(), at_rest);
+    assert!(at_rest.iter().all(|copies| (1..=2).contains(copies)), "{at_rest:?}");
+}

@@ -12,6 +12,7 @@ mod ways;
 
 use house::{House, overlay, table};
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use stoa_world::{Authority, Dns, Network, Peer, Script, Zone};
 use tokio::runtime::Runtime;
@@ -132,7 +133,11 @@ impl World {
 
     /// A scripted server at an address of its own: the first is host 0, and so on.
     pub fn peer(&self, host: u8, script: Script) -> Peer {
-        let address = (self.network.address(PEERS_FROM + host), self.ports.smtp).into();
+        self.peer_at((self.network.address(PEERS_FROM + host), self.ports.smtp).into(), script)
+    }
+
+    /// A scripted server at any address of this machine.
+    pub fn peer_at(&self, address: SocketAddr, script: Script) -> Peer {
         self.runtime.block_on(Peer::serve(script, address))
     }
 
@@ -145,7 +150,7 @@ impl World {
     }
 
     /// The address of a scripted server.
-    pub fn peer_address(&self, host: u8) -> std::net::IpAddr {
+    pub fn peer_address(&self, host: u8) -> IpAddr {
         self.network.address(PEERS_FROM + host)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{LOST, QUICK, SEVERAL_ATTEMPTS, WITHIN, World, letter};
 use crate::daemon::wait_for;
+use std::net::{Ipv6Addr, UdpSocket};
 use stoa_world::{Act, Certificate, Fault, Flaw, Peer, Script, Stage};
 
 const ALICE: &str = "alice@one.test";
@@ -81,6 +82,20 @@ fn a_domain_without_mx_is_its_own_host_and_an_address_needs_no_name() {
     arrived(&domain);
     send(&world, &format!("a@[{}]", world.peer_address(1)));
     arrived(&address);
+}
+
+#[test]
+fn an_address_of_ipv6_needs_no_name_where_the_machine_has_ipv6() {
+    // RFC 3849: nobody has this address, and telling a socket of it sends nothing.
+    let has_ipv6 = UdpSocket::bind("[::]:0").and_then(|socket| socket.connect("[2001:db8::1]:25")).is_ok();
+    if !has_ipv6 {
+        println!("there is no way to IPv6 here");
+        return;
+    }
+    let world = World::of(&[ALICE], QUICK);
+    let peer = world.peer_at((Ipv6Addr::LOCALHOST, world.ports.smtp).into(), Script::new());
+    send(&world, "a@[IPv6:::1]");
+    assert!(arrived(&peer).recipients[0].starts_with("RCPT TO:<a@[IPv6:::1]>"));
 }
 
 /// What may go wrong with the answer to a question, so that nothing may be concluded from it.
