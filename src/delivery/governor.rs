@@ -390,8 +390,9 @@ mod tests {
 
     #[test]
     fn every_limit_stops_the_account_and_says_which() {
-        // Messages, one after the other: seconds, recipients, of whom new.
-        let table: [(&[(i64, u32, u32)], Option<&str>); 9] = [
+        /// Messages, one after the other: seconds, recipients, of whom new.
+        type Messages = &'static [(i64, u32, u32)];
+        let table: [(Messages, Option<&str>); 9] = [
             (&[(0, 1, 0), (1, 1, 0), (2, 1, 0)], None),
             (&[(0, 1, 0), (1, 1, 0), (2, 1, 0), (3, 1, 0)], Some("more than 3 messages within an hour")),
             (&[(0, 1, 0), (1, 1, 0), (2, 1, 0), (3_600, 1, 0), (3_601, 1, 0)], None),

@@ -99,7 +99,7 @@ fn after(
 }
 
 fn failed(message: &Queued, tried: QueuedRecipient) -> Option<QueuedRecipient> {
-    wants(message, &tried, FAILURE).then(|| QueuedRecipient { done: Some(Done::Failed), ..tried })
+    wants(message, &tried, FAILURE).then_some(QueuedRecipient { done: Some(Done::Failed), ..tried })
 }
 
 /// Whether the sender is told of this. RFC 3461 §4.1: without NOTIFY, of failure and delay.

@@ -286,7 +286,7 @@ async fn strike(fault: Fault, nth: u64, lines: usize) -> bool {
     carrier.answer("bad.example", Verdict::Failed(said((5, 1, 1), "550 no")));
     let all = Some(Notify::On { success: true, failure: true, delay: true });
     for id in 1..=3 {
-        submit(&house, id, &["a@good.example", "b@bad.example"], all.clone()).await;
+        submit(&house, id, &["a@good.example", "b@bad.example"], all).await;
     }
     let before = house.engine.synced_commits();
     house.engine.fail_at(nth, fault);
