@@ -125,7 +125,8 @@ fn next_steps(dir: &Path, config: &Config, keyring: &Keyring, address: &str, pas
          1. Put these records into DNS (`stoa dns --dir {dir}` prints them again, and those for later):\n\n{records}\n\
          2. {certificate}\n\
          3. Start the server:  stoa serve --dir {dir}\n\
-         4. Add your account to a mail program; docs/clients.md helps.",
+         4. Ask what is still missing:  stoa doctor --dir {dir}\n\
+         5. Add your account to a mail program; docs/clients.md helps.",
         domain = config.primary_domain(),
         password = password.reveal(),
         records = dns::show::list(&dns::facts::Facts::collect(config, keyring), false),
