@@ -20,6 +20,7 @@ mod trace;
 pub use address::{Address, ReversePath};
 pub use content::{DataReader, Fault};
 pub use envelope::{BodyKind, Client, Envelope, Notify, OriginalRecipient, Recipient, Ret};
+pub use parameters::to_xtext;
 pub use reply::Reply;
 pub use server::{Answer, Config, Question, Role, Server};
 pub use trace::{received_header, return_path_header};

@@ -46,6 +46,18 @@ pub(crate) fn xtext(text: &str) -> Option<String> {
     Some(decoded)
 }
 
+/// The same the other way round, for a client: octets that are no xchar as hexchar.
+pub fn to_xtext(text: &str) -> String {
+    let mut xtext = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'!'..=b'~' if !matches!(byte, b'+' | b'=') => xtext.push(char::from(byte)),
+            _ => xtext.push_str(&format!("+{byte:02X}")),
+        }
+    }
+    xtext
+}
+
 fn hex_digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -70,6 +82,10 @@ mod tests {
     #[test]
     fn xtext_values() {
         assert_eq!(xtext("a+2Bb+3Dc+20d"), Some("a+b=c d".to_owned()));
+        for text in ["a+b=c d", "john+tag@x.example", "", "~!"] {
+            assert_eq!(xtext(&to_xtext(text)).as_deref(), Some(text));
+        }
+        assert_eq!(to_xtext("a+b\r\n"), "a+2Bb+0D+0A");
         for bad in ["+", "+2", "+2b", "+zz", "a=b", "a b", "+00", "+FF"] {
             assert_eq!(xtext(bad), None, "{bad}");
         }

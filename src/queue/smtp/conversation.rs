@@ -226,7 +226,8 @@ impl Conversation {
         let sent = if orders.binary { self.chunks(content).await } else { self.data(data, content).await };
         match sent {
             Ok(reply) => {
-                self.dirty = false;
+                // RFC 5321 §3.3, RFC 3030 §2: a host that refuses DATA or a chunk may keep the transaction open.
+                self.dirty = !reply.is_positive();
                 self.over |= reply.code == 421;
                 turn.decide_accepted(&self.verdict(&reply));
                 // Whoever said no does not have it; who said yes must not get it from another host again.
@@ -423,7 +424,7 @@ impl Conversation {
         match reply.code / 100 {
             2 => Verdict::Delivered { said, dsn: self.offer.dsn },
             5 => Verdict::Failed(said),
-            _ => Verdict::Deferred(Said { status: temporary(said.status), ..said }),
+            _ => Verdict::Deferred(Said { status: of_one_message(reply.code, temporary(said.status)), ..said }),
         }
     }
 
@@ -569,6 +570,11 @@ fn refused(line: &Result<String, super::orders::Refused>, host: &str) -> Option<
 
 fn is_too_many(reply: &Reply) -> bool {
     reply.code == 552 && matches!(reply.status(), Status(5, 0, 0) | Status(5, 5, 3))
+}
+
+/// A host that puts off one message may mean a way behind itself, as a smarthost does: that is no word about the host.
+fn of_one_message(code: u16, status: Status) -> Status {
+    if code != 421 && status.is_of_the_destination() { Status(4, 0, 0) } else { status }
 }
 
 fn temporary(status: Status) -> Status {

@@ -8,6 +8,7 @@ use super::super::carrier::Status;
 use super::body::Nature;
 use super::offer::Offer;
 use crate::store::{Queued, QueuedRecipient};
+use stoa_smtp::to_xtext;
 
 /// RFC 3030 BODY=BINARYMIME as [`Queued::content`] writes it.
 const BINARY: u8 = 2;
@@ -73,8 +74,8 @@ pub(super) fn orders(
             2 => " RET=HDRS",
             _ => "",
         });
-        if let Some(id) = message.envelope_id.as_deref().filter(|id| is_xtext(id)) {
-            mail.push_str(&format!(" ENVID={id}"));
+        if let Some(id) = &message.envelope_id {
+            mail.push_str(&format!(" ENVID={}", to_xtext(id)));
         }
     }
     mail.push_str("\r\n");
@@ -103,9 +104,7 @@ fn rcpt(offer: &Offer, recipient: &QueuedRecipient, utf8: bool) -> Result<String
         if !wanted.is_empty() {
             line.push_str(&format!(" NOTIFY={}", wanted.join(",")));
         }
-        // RFC 6533 §3: an address of type utf-8 goes out as it is only where UTF-8 may.
-        let fits = |original: &&str| is_xtext(original) || utf8 && !original.contains(|c: char| c.is_ascii_control() || c == ' ');
-        if let Some(original) = recipient.original.as_deref().filter(fits) {
+        if let Some(original) = recipient.original.as_deref().and_then(|original| original_recipient(original, utf8)) {
             line.push_str(&format!(" ORCPT={original}"));
         }
     }
@@ -128,9 +127,24 @@ fn address(address: &str, utf8: bool) -> Result<String, Refused> {
     })
 }
 
-/// RFC 3461 §4: xtext, perhaps behind an address type and a semicolon.
-fn is_xtext(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'=')
+/// RFC 3461 §4.2: `addr-type ";" xtext`; what is not ASCII has type `utf-8` and escapes of its own (RFC 6533 §3).
+fn original_recipient(original: &str, utf8: bool) -> Option<String> {
+    let (kind, address) = original.split_once(';')?;
+    let is_unicode = kind.eq_ignore_ascii_case("utf-8");
+    if !is_unicode && address.is_ascii() {
+        return Some(format!("{kind};{}", to_xtext(address)));
+    }
+    let mut escaped = String::new();
+    for c in address.chars() {
+        match c {
+            // One of this type came with its escapes.
+            '\\' if is_unicode => escaped.push(c),
+            '!'..='~' if !matches!(c, '+' | '=' | '\\') => escaped.push(c),
+            c if !c.is_ascii() && !c.is_control() && utf8 => escaped.push(c),
+            c => escaped.push_str(&format!("\\x{{{:X}}}", u32::from(c))),
+        }
+    }
+    Some(format!("utf-8;{escaped}"))
 }
 
 #[cfg(test)]
@@ -145,7 +159,7 @@ mod tests {
             prefix: Bytes::new(),
             body: BodyRef { hash: [0; 32], size: 0 },
             ret: 2,
-            envelope_id: Some("x+20y".to_owned()),
+            envelope_id: Some("x y".to_owned()),
             accepted: 0,
             smtputf8,
             content,
@@ -188,6 +202,21 @@ mod tests {
         assert_eq!(rcpt.unwrap(), "RCPT TO:<b@two.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@two.test");
         let (mail, _) = told(&all(), &message(2, false), "b@two.test", Nature::default()).unwrap();
         assert!(mail.contains("BODY=BINARYMIME"), "{mail}");
+    }
+
+    #[test]
+    fn the_original_recipient_is_written_as_the_next_host_reads_it() {
+        let table = [
+            ("rfc822;john+tag@x.example", true, "rfc822;john+2Btag@x.example"),
+            ("rfc822;a=b@x.example", false, "rfc822;a+3Db@x.example"),
+            ("rfc822;b\u{e9}@x.example", true, "utf-8;b\u{e9}@x.example"),
+            ("rfc822;b\u{e9}@x.example", false, "utf-8;b\\x{E9}@x.example"),
+            ("utf-8;b\\x{E9}@x.example", false, "utf-8;b\\x{E9}@x.example"),
+            ("rfc822;a\r\nQUIT", false, "rfc822;a+0D+0AQUIT"),
+        ];
+        for (original, utf8, line) in table {
+            assert_eq!(original_recipient(original, utf8).as_deref(), Some(line), "{original}");
+        }
     }
 
     #[test]
@@ -234,6 +263,6 @@ mod tests {
         assert_eq!(rcpt.unwrap_err().status, Status(5, 1, 3));
         let mut evil = message(0, false);
         evil.envelope_id = Some("a\r\nQUIT".to_owned());
-        assert!(!told(&all(), &evil, "b@two.test", Nature::default()).unwrap().0.contains("ENVID"));
+        assert!(told(&all(), &evil, "b@two.test", Nature::default()).unwrap().0.ends_with(" ENVID=a+0D+0AQUIT"));
     }
 }

@@ -163,6 +163,22 @@ async fn a_line_keeps_its_connection_for_the_next_message() {
 }
 
 #[tokio::test]
+async fn a_host_that_refused_one_message_at_data_gets_the_next_after_a_reset() {
+    let mut world = World::new().await;
+    world.peer(1, Script::new().first(1, Stage::Data, Act::Reply("451 4.4.1 the way on is closed"))).await;
+    let carrier = world.carrier();
+    let mut line = carrier.line("plain.test");
+    // What the host says of one message is no word about the host.
+    for (address, want) in [("b@plain.test", "?4.0.0"), ("c@plain.test", "+2.6.0")] {
+        let verdicts = carrier.hand_over(&mut line, &world.parcel(&[address], |_| {}, CONTENT).await).await;
+        assert_eq!(short(&verdicts), [want]);
+    }
+    carrier.close(line).await;
+    let heard = world.peers[0].heard();
+    assert_eq!(heard[0].commands.iter().filter(|command| *command == "RSET").count(), 1, "{:?}", heard[0].commands);
+}
+
+#[tokio::test]
 async fn a_line_whose_host_went_away_begins_anew() {
     let mut world = World::new().await;
     world.peer(1, Script::new()).await;
