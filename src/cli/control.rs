@@ -3,7 +3,7 @@
 //! One connection is one [`Request`] in a line of JSON and one answer in another. The socket has mode 0600 in a
 //! directory of mode 0700; who may open it could change the files as well.
 
-use super::{account, doctor, queue, snapshot};
+use super::{account, doctor, queue, reports, snapshot};
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, Permissions};
@@ -33,6 +33,8 @@ pub(super) enum Request {
     Queue(queue::Request),
     /// A copy of the store of this moment, in the directory of this name within the data directory.
     Snapshot { name: String },
+    /// What others reported of our domains in so many days.
+    Reports { days: i64 },
     /// What waits for other hosts, in numbers.
     QueueNumbers,
 }
@@ -99,6 +101,7 @@ async fn serve(stream: UnixStream, desk: &queue::Desk, domains: &[String], home:
         Request::Account(request) => account::perform(&desk.store, domains, request).await,
         Request::Snapshot { name } => snapshot::perform(&desk.store, home, &name).await,
         Request::Queue(request) => queue::perform(desk, request).await,
+        Request::Reports { days } => reports::perform(&desk.store, days).await,
         Request::QueueNumbers => doctor::perform(&desk.store).await,
     };
     let answer = match performed {

@@ -21,6 +21,7 @@ mod keys;
 mod logging;
 mod progress;
 mod queue;
+mod reports;
 mod secrets;
 mod sending;
 mod serve;
@@ -72,6 +73,8 @@ enum Command {
     Dns(dns::Arguments),
     /// Say what is wrong with DNS, ports, certificate, keys, disk and queue, and what to type
     Doctor(doctor::Arguments),
+    /// Show what other servers report of mail in your name and of connections to you
+    Reports(reports::Arguments),
     /// Say what SPF, DKIM, DMARC and ARC tell of a message on standard input
     CheckMessage(check_message::Arguments),
     /// Measure a server, this or any other, by its SMTP and IMAP ports
@@ -123,6 +126,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::Export(arguments) => export::run(arguments).await,
             Command::Doctor(arguments) => return doctor::run(arguments).await,
+            Command::Reports(arguments) => reports::run(arguments).await,
             Command::CheckMessage(arguments) => check_message::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
         };
@@ -199,6 +203,7 @@ mod tests {
         "keys rotate example.org --dir d",
         "keys switch example.org --force",
         "dns --zone --address 192.0.2.1 --address 2001:db8::1",
+        "reports --days 30 --dir d",
         "check-message --ip 192.0.2.7 --helo mx.one.test --mail-from alice@one.test --dns 127.0.0.1:53",
         "bench --ready-file f",
         "bench --smtp 25 --imaps 993 --insecure --user u --password p --to a@b --pid 1 --pid 2 --only reads,changes --json f",
@@ -227,6 +232,7 @@ mod tests {
         "export john@example.org",
         "verify --generation 2026-11",
         "verify --dir d --backup dest",
+        "reports --days 0",
         "check-message --ip one.test --helo mx.one.test --mail-from alice@one.test",
         "check-message --ip 192.0.2.7 --helo mx.one.test --mail-from alice",
         "bench --only everything",

@@ -7,7 +7,7 @@ use super::doctor::gather::Sight;
 use super::home::Home;
 use super::queue::Desk;
 use super::server::{Server, Service, Standing};
-use super::{Place, doctor, keys, logging, now, sending};
+use super::{Place, doctor, keys, logging, now, reports, sending};
 use crate::doors::dns::{Dns, Zones};
 use crate::doors::http::Site;
 use crate::net::Texts;
@@ -51,6 +51,7 @@ pub(super) async fn run(place: &Place) -> anyhow::Result<()> {
         server.beside(doctor::daily::keep(sight, server.store().clone(), server.delivery().clone(), server.told_to_stop()));
     }
     server.beside(keys::keep(keyring, resolver, server.delivery().clone(), config.signing.rotate_seconds(), server.told_to_stop()));
+    server.beside(reports::keep(server.delivery().clone(), config.reports.weekly, server.told_to_stop()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hostname = config.hostname, data = %home.path().display(), "serving");
     server.run().await?;
     tracing::info!("stopped");

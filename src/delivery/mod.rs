@@ -8,6 +8,7 @@
 pub mod admit;
 mod authserv;
 mod drawers;
+mod feedback;
 pub mod forward;
 pub mod governor;
 mod header;
@@ -19,6 +20,7 @@ mod strangers;
 mod training;
 
 pub use drawers::{REPORTS, find, find_or_make};
+pub use feedback::reports as reports_since;
 pub use intake::{Intake, Received, summarize};
 pub use recipients::{Names, Resolved};
 

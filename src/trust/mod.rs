@@ -2,9 +2,10 @@
 //!
 //! A trust is made from proofs, stored with the message as a typed value, and never read back from a header.
 //! [`Logins`] answers what a SASL exchange asks; [`new_credential`] makes what it compares with. Reads names and
-//! passwords of strangers. Gap: mail of strangers has level 0 as long as SPF, DKIM and DMARC are not verified.
+//! passwords of strangers. What proves who a message of strangers is from is found out in [`verify`].
 
 pub mod doubt;
+pub mod feedback;
 pub mod guard;
 mod logins;
 mod passwords;
@@ -69,6 +70,12 @@ impl Trust {
     /// Of a message that came from outside, with nothing verified.
     pub fn of_stranger() -> Self {
         Self { level: Level::None, principal: Principal::Nobody, origin: None }
+    }
+
+    /// Of a message whose author was proven.
+    #[cfg(test)]
+    pub(crate) fn of_proven_address(address: &str) -> Self {
+        Self { level: Level::Dmarc, principal: Principal::Address(address.to_owned()), origin: None }
     }
 
     /// The same, of a message that came from this address.

@@ -11,6 +11,7 @@ mod doctor;
 mod mta_sts;
 mod problems;
 mod queue;
+mod reports;
 mod signing;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use doctor::Doctor;
 pub use mta_sts::MtaSts;
 pub use problems::{Problem, Problems};
 pub use queue::Queue;
+pub use reports::Reports;
 use serde::Deserialize;
 pub use signing::Signing;
 use std::io::ErrorKind;
@@ -59,6 +61,8 @@ pub struct Config {
     pub abuse: Abuse,
     /// How mail of strangers is judged.
     pub verify: Verify,
+    /// What others report of our domains.
+    pub reports: Reports,
     /// How our mail is signed.
     pub signing: Signing,
     /// How mail for other hosts leaves.
