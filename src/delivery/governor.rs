@@ -10,7 +10,7 @@
 //! | free | no `stopped` | what it sends is counted in the commit that accepts it |
 //! | stopped | `stopped`, written with the held message and the letter in one commit | nothing of it leaves until [`release`] |
 
-use crate::store::{Change, Hold, HoldReason, HolderId, NoteChange, NoteKind, Queued, Refusal, Requeue, Store, StoreError};
+use crate::store::{Change, Hold, HoldReason, HolderId, NoteChange, NoteKind, Queued, Store, StoreError};
 use bytes::Bytes;
 use stoa_record::{Reader, RecordError, Writer};
 
@@ -18,8 +18,6 @@ const HOUR_SECONDS: i64 = 3_600;
 const DAY_SECONDS: i64 = 86_400;
 /// Of [`NoteKind::Budget`]: what all accounts sent together.
 const SERVER_KEY: &[u8] = b"server";
-/// Somebody who releases mail while its account goes on sending is not asked for ever.
-const TRIES_MAX: usize = 20;
 /// Queued messages read at a time.
 const PAGE: usize = 256;
 
@@ -337,18 +335,7 @@ pub async fn release(store: &Store, holder: HolderId) -> Result<usize, StoreErro
 
 /// Takes the hold off a message, whatever its account sent; whether there was one.
 pub async fn free(store: &Store, id: u64) -> Result<bool, StoreError> {
-    for _ in 0..TRIES_MAX {
-        let Some(read) = store.queued_message(id).await?.filter(|message| message.hold.is_some()) else { return Ok(false) };
-        let becomes = Queued { hold: None, released: true, ..read.clone() };
-        let change = Requeue { id, read, becomes: Some(becomes), filings: Vec::new(), notes: Vec::new() };
-        match store.commit(Change::Requeue(Box::new(change))).await {
-            Ok(_) => return Ok(true),
-            Err(StoreError::Refused(Refusal::QueueChanged)) => {}
-            Err(StoreError::Refused(Refusal::NotQueued)) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(StoreError::Busy)
+    store.alter_queued(id, |read| read.hold.is_some().then(|| Queued { hold: None, released: true, ..read.clone() })).await
 }
 
 fn key(holder: HolderId) -> Vec<u8> {

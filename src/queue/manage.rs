@@ -57,27 +57,29 @@ pub async fn find(store: &Store, which: &Which) -> Result<Vec<u64>, StoreError> 
 
 /// Keeps a message in the queue until it is released; whether it was free.
 pub async fn hold(store: &Store, id: u64, by: &str, now: i64) -> Result<bool, StoreError> {
-    alter(store, id, |read| {
-        let hold = Hold { why: HoldReason::Asked, by: by.to_owned(), since: now };
-        read.hold.is_none().then(|| Queued { hold: Some(hold), ..read.clone() })
-    })
-    .await
+    store
+        .alter_queued(id, |read| {
+            let hold = Hold { why: HoldReason::Asked, by: by.to_owned(), since: now };
+            read.hold.is_none().then(|| Queued { hold: Some(hold), ..read.clone() })
+        })
+        .await
 }
 
 /// Makes the recipients of a message due, all or those in a domain; whether there were some.
 pub async fn retry(store: &Store, id: u64, domain: Option<&str>, now: i64) -> Result<bool, StoreError> {
-    alter(store, id, |read| {
-        let mut due = read.clone();
-        let mut meant = 0;
-        for recipient in &mut due.recipients {
-            if recipient.done.is_none() && domain.is_none_or(|domain| is_in(&recipient.address, domain)) {
-                recipient.next_attempt = recipient.next_attempt.min(now);
-                meant += 1;
+    store
+        .alter_queued(id, |read| {
+            let mut due = read.clone();
+            let mut meant = 0;
+            for recipient in &mut due.recipients {
+                if recipient.done.is_none() && domain.is_none_or(|domain| is_in(&recipient.address, domain)) {
+                    recipient.next_attempt = recipient.next_attempt.min(now);
+                    meant += 1;
+                }
             }
-        }
-        (meant > 0 && read.hold.is_none()).then_some(due)
-    })
-    .await
+            (meant > 0 && read.hold.is_none()).then_some(due)
+        })
+        .await
 }
 
 /// Takes a message out of the queue; unless that is to be `silent`, its sender is told. Whether it was there.
@@ -100,20 +102,4 @@ pub async fn delete(store: &Store, delivery: &Delivery, schedule: &Schedule, id:
 fn given_up(message: &Queued) -> Vec<(String, Verdict)> {
     let said = Said { status: Status(5, 7, 0), text: "Whoever runs this mail server took it out of the queue".into(), host: None };
     message.recipients.iter().map(|recipient| (recipient.address.clone(), Verdict::Failed(said.clone()))).collect()
-}
-
-/// Makes a change of a row, if there is one to be made; whether there was.
-async fn alter(store: &Store, id: u64, change: impl Fn(&Queued) -> Option<Queued>) -> Result<bool, StoreError> {
-    for _ in 0..TRIES_MAX {
-        let Some(read) = store.queued_message(id).await? else { return Ok(false) };
-        let Some(becomes) = change(&read) else { return Ok(false) };
-        let change = Requeue { id, read, becomes: Some(becomes), filings: Vec::new(), notes: Vec::new() };
-        match store.commit(Change::Requeue(Box::new(change))).await {
-            Ok(_) => return Ok(true),
-            Err(StoreError::Refused(Refusal::QueueChanged)) => {}
-            Err(StoreError::Refused(Refusal::NotQueued)) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(StoreError::Busy)
 }

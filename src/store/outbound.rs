@@ -17,9 +17,9 @@
 //! Every change of a row after its acceptance is a [`Requeue`], refused if the row is not what it was when it was read.
 
 use super::bodies::BodyRef;
-use super::change::Delivery;
+use super::change::{Change, Delivery, Refusal};
 use super::notes::NoteChange;
-use super::{HolderId, Result, Store, keys};
+use super::{HolderId, Result, Store, StoreError, keys};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -28,6 +28,9 @@ use tokio::sync::Notify;
 
 /// Numbers that are remembered for whoever follows the queue; of more, all of it is to be looked at.
 const NEWS_MAX: usize = 10_000;
+
+/// A row may change so often while one change of it is tried.
+const ALTER_TRIES_MAX: usize = 20;
 
 /// A message with the recipients of whom something is still to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -348,6 +351,22 @@ impl Store {
     pub async fn queued_from(&self, first: u64, limit: usize) -> Result<Vec<(u64, Queued)>> {
         let rows = self.engine.range(super::Table::Queue, &keys::queued(first), &[u8::MAX; 9], limit).await?;
         rows.iter().map(|(key, row)| Ok((keys::last_u64(key).unwrap_or(0), Queued::from_bytes(row)?))).collect()
+    }
+
+    /// Makes a change of a queued message, if there is one to be made, decided anew if others change it; whether there was.
+    pub async fn alter_queued(&self, id: u64, change: impl Fn(&Queued) -> Option<Queued>) -> Result<bool> {
+        for _ in 0..ALTER_TRIES_MAX {
+            let Some(read) = self.queued_message(id).await? else { return Ok(false) };
+            let Some(becomes) = change(&read) else { return Ok(false) };
+            let change = Requeue { id, read, becomes: Some(becomes), filings: Vec::new(), notes: Vec::new() };
+            match self.commit(Change::Requeue(Box::new(change))).await {
+                Ok(_) => return Ok(true),
+                Err(StoreError::Refused(Refusal::QueueChanged)) => {}
+                Err(StoreError::Refused(Refusal::NotQueued)) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Busy)
     }
 
     /// The queued message of this number.
