@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `stoa.toml` | the configuration, unless it is elsewhere |
 //! | `store/` | mail, accounts and the queue |
-//! | `login.key` | the key from which unknown users get their believable salts |
+//! | `login.key` | the key from which unknown users get their believable salts, and return addresses their proof |
 //! | `dkim/` | the keys that sign mail, by domain |
-//! | `tls/`, `acme/` | the certificate and its key; challenges while a new one is fetched |
-//! | `control.socket` | where a running server takes changes of accounts |
+//! | `tls/`, `acme/` | the certificate and its key; the account at its authority, what was ordered, challenges |
+//! | `control.socket` | where other sub-commands reach a running server |
 //! | `snapshot-…/` | the store of one moment, while a backup, a check or an export reads it |
 //!
 //! A directory that belongs to another user is refused: files that root made would be out of reach for the server.

@@ -1,6 +1,6 @@
 //! What follows from what was found: whom a message is trusted to be from, and what becomes of it.
 //!
-//! Pure: results in, decisions out. DESIGN in short: level 2 is DMARC pass or an aligned signature where the domain publishes
+//! Pure: results in, decisions out. Level 2 is DMARC pass or an aligned signature where the domain publishes
 //! no policy, level 1 is aligned SPF; a header that does not name one author is trusted for nothing.
 
 use super::dmarc::{Outcome, Policy};
