@@ -7,7 +7,8 @@ use super::config::Config;
 use super::home::Home;
 use super::{Place, control, now, say, secrets};
 use crate::delivery::forward::{Forward, forward_of, set_forward};
-use crate::store::{Account, Change, Credential, HolderId, NewAccount, Outcome, Store, StoreError, fold_address};
+use crate::delivery::{Delivery, Names};
+use crate::store::{Account, Change, Credential, HolderId, NewAccount, Outcome, Store, StoreError};
 use crate::trust;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Subcommand};
@@ -207,7 +208,12 @@ pub(super) async fn perform(store: &Store, domains: &[String], request: Request)
             revoke(store, &account, &name).await?;
             Ok(format!("The app password for {name} is taken back."))
         }
-        Request::Forward { address, to, keep, off } => forward(store, &address, to, keep, off).await,
+        Request::Forward { address, to, keep, off } => {
+            if let Some(to) = &to {
+                check_target(store, domains, &address, to).await?;
+            }
+            forward(store, &address, to, keep, off).await
+        }
         Request::List => list(store).await,
         Request::Remove { address } => remove(store, &address).await,
     }
@@ -293,12 +299,20 @@ fn app_password(credential: &Credential) -> String {
     format!("  app password for {}, made {day}", credential.name)
 }
 
+/// Mail that went on to the account it comes from would go nowhere.
+async fn check_target(store: &Store, domains: &[String], address: &str, to: &str) -> anyhow::Result<()> {
+    let account = find(store, address).await?;
+    let names = Names { hostname: String::new(), domains: domains.to_vec() };
+    let target = Address::parse(to).with_context(|| format!("{to} is not an address, such as john@example.net"))?;
+    if Delivery::new(store.clone(), names).owns(account.holder, &target).await? {
+        bail!("{to} leads to the account itself: name another address, or --off to end forwarding");
+    }
+    Ok(())
+}
+
 async fn forward(store: &Store, address: &str, to: Option<String>, keep: bool, off: bool) -> anyhow::Result<String> {
     let account = find(store, address).await?;
     if let Some(to) = to {
-        if fold_address(&to) == fold_address(&account.address) {
-            bail!("{address} is the account itself: name another address, or --off to end forwarding");
-        }
         set_forward(store, account.holder, Some(&Forward { to, keep })).await?;
     } else if off {
         set_forward(store, account.holder, None).await?;
@@ -352,6 +366,8 @@ mod tests {
             (forward(Some("j.d@example.net"), false, false), "goes on to j.d@example.net and is not filed"),
             (forward(None, false, false), "goes on to j.d@example.net"),
             (forward(Some("John@example.ORG"), false, false), "the account itself"),
+            (forward(Some("john+later@example.org"), true, false), "the account itself"),
+            (forward(Some("john@"), false, false), "is not an address"),
             (forward(None, false, true), "not forwarded"),
             (Request::Revoke { address: john(), name: phone() }, "taken back"),
             (Request::Revoke { address: john(), name: phone() }, "no app password for phone"),

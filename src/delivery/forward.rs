@@ -129,6 +129,8 @@ impl Delivery {
         now: i64,
     ) -> Result<(), StoreError> {
         match self.recipient(&target).await? {
+            // Its own, by another name: there is nowhere to go on to.
+            Resolved::Local(other) if other.0 == place.0 => return Ok(()),
             // Another account here: it gets the message as it is, and does not forward it once more.
             Resolved::Local(other) if !mailboxes.contains(&other) => mailboxes.push(other),
             Resolved::Local(_) => {}
@@ -317,6 +319,19 @@ mod tests {
         to(&house, "gone@stoa.example", false).await;
         let (queued, filed) = from_stranger(&house, "a@b.example", "Subject: 2\n\n").await;
         assert!(queued.is_none() && filed.len() == 1, "better here than nowhere");
+    }
+
+    #[tokio::test]
+    async fn mail_that_goes_on_to_another_name_of_the_same_account_stays() {
+        let house = house().await;
+        to(&house, "plato+later@stoa.example", false).await;
+        let (queued, filed) = from_stranger(&house, "a@b.example", "Subject: 1\n\n").await;
+        assert!(queued.is_none() && filed.len() == 1, "{filed:?}");
+        for (n, own) in ["postmaster@stoa.example", "tls-reports@stoa.example", "Socrates@stoa.example"].into_iter().enumerate() {
+            set_forward(&house.store, house.socrates, Some(&Forward { to: own.to_owned(), keep: false })).await.unwrap();
+            arrives(&house, &envelope("a@b.example", &["socrates@stoa.example"]), &Trust::of_stranger(), "Subject: 2\n\n").await;
+            assert_eq!(contents(&house.store, house.socrates, "INBOX").await.len(), n + 1, "{own}");
+        }
     }
 
     #[tokio::test]
