@@ -5,6 +5,7 @@
 
 use super::carrier::{Carrier, Parcel, Said, Status, Verdict};
 use super::decide::decide;
+use super::pause;
 use super::report::report;
 use super::schedule::Schedule;
 use super::signer::Signer;
@@ -40,6 +41,16 @@ impl Round {
     }
 }
 
+/// What came of a job, for the line it was on.
+pub(super) enum Came {
+    /// The destination works.
+    Through,
+    /// It failed as a whole, and said this.
+    Failure(Said),
+    /// Nothing was tried: the message is not to go any more, or not now.
+    Nothing,
+}
+
 /// What all lines work with.
 pub(super) struct Bench<C, S> {
     pub store: Store,
@@ -53,9 +64,17 @@ pub(super) struct Bench<C, S> {
 }
 
 impl<C: Carrier, S: Signer> Bench<C, S> {
-    /// Hands a job over and records what came of it; gives what the destination said if it failed as a whole.
-    pub async fn attempt(&self, route: &str, line: &mut C::Line, job: &Job) -> Option<Said> {
-        let mut verdicts = match self.parcel(route, job).await {
+    /// Hands a job over and records what came of it.
+    pub async fn attempt(&self, route: &str, line: &mut C::Line, job: &Job) -> Came {
+        let parcel = match self.is_still_to_go(job).await {
+            Ok(true) => self.parcel(route, job).await,
+            Ok(false) => {
+                self.settle(job, Vec::new()).await;
+                return Came::Nothing;
+            }
+            Err(error) => Err(unreadable(error)),
+        };
+        let mut verdicts = match parcel {
             Ok(parcel) => self.carrier.hand_over(line, &parcel).await,
             Err(why) => vec![Verdict::Deferred(Said { status: Status(4, 3, 0), text: why, host: None }); job.recipients.len()],
         };
@@ -63,7 +82,19 @@ impl<C: Carrier, S: Signer> Bench<C, S> {
         verdicts.resize_with(job.recipients.len(), unsaid);
         let failure = failure_of_all(&verdicts);
         self.settle(job, verdicts).await;
-        failure
+        failure.map_or(Came::Through, Came::Failure)
+    }
+
+    /// Whether a job is to be done as it was planned, which may be hours ago: meanwhile a person may have held or deleted
+    /// the message or paused all, and its account may have been stopped.
+    async fn is_still_to_go(&self, job: &Job) -> Result<bool, StoreError> {
+        if pause::paused(&self.store).await?.is_some() {
+            return Ok(false);
+        }
+        let Some(row) = self.store.queued_message(job.id).await?.filter(|row| row.hold.is_none()) else { return Ok(false) };
+        let mut planned = job.recipients.iter().filter_map(|at| job.message.recipients.get(*at));
+        let waits = |address: &str| row.recipients.iter().any(|recipient| recipient.address == address && recipient.done.is_none());
+        Ok(planned.all(|recipient| waits(&recipient.address)) && !self.holds(job.id, &row).await?)
     }
 
     async fn parcel(&self, route: &str, job: &Job) -> Result<Parcel, String> {
@@ -73,10 +104,6 @@ impl<C: Carrier, S: Signer> Bench<C, S> {
 
     /// The message as it leaves, with its signatures.
     async fn content(&self, route: &str, message: &Queued) -> Result<BodyReader, String> {
-        let unreadable = |error: StoreError| {
-            tracing::error!(%error, "a queued message cannot be read");
-            "This server cannot read the message now".to_owned()
-        };
         let content = self.store.body(message.prefix.clone(), &message.body).await.map_err(unreadable)?;
         let Some(domain) = &message.signer else { return Ok(content) };
         let signatures = self.signer.signatures(domain, route, &content, (self.clock)()).await.map_err(unreadable)?;
@@ -160,6 +187,12 @@ impl<C: Carrier, S: Signer> Bench<C, S> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What is recorded of a message that the store cannot give.
+fn unreadable(error: StoreError) -> String {
+    tracing::error!(%error, "a queued message cannot be read");
+    "This server cannot read the message now".to_owned()
 }
 
 /// What keeps all mail from the destination, if that is what the verdicts say.

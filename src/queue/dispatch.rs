@@ -7,7 +7,7 @@
 //! handed over ends first.
 
 use super::agenda::Agenda;
-use super::attempt::{Bench, Clock, Job, Round};
+use super::attempt::{Bench, Came, Clock, Job, Round};
 use super::carrier::{Carrier, Said, Status, Verdict};
 use super::lines::{Limits, Lines};
 use super::pause;
@@ -78,8 +78,8 @@ struct Line {
 }
 
 enum Event {
-    /// A line is free again; what it said if the destination failed as a whole.
-    Carried { line: Id, id: u64, failure: Option<Said> },
+    /// A line is free again.
+    Carried { line: Id, id: u64, came: Came },
     /// A job was recorded without an attempt.
     Settled { id: u64 },
 }
@@ -303,32 +303,33 @@ impl<C: Carrier, S: Signer> Dispatcher<C, S> {
     async fn hear(&mut self, event: Event) {
         match event {
             Event::Settled { id } => self.leave_round(id).await,
-            Event::Carried { line, id, failure } => {
+            Event::Carried { line, id, came } => {
                 self.leave_round(id).await;
                 let Some(found) = self.open.get_mut(&line) else { return };
                 found.at = None;
                 let (route, carried) = (found.route.clone(), found.carried);
-                self.go_on(line, &route, carried, failure);
+                self.go_on(line, &route, carried, came);
             }
         }
     }
 
     /// What a line does next.
-    fn go_on(&mut self, line: Id, route: &str, carried: usize, failure: Option<Said>) {
+    fn go_on(&mut self, line: Id, route: &str, carried: usize, came: Came) {
         let now = self.now();
-        let next = match failure {
-            Some(said) => {
+        let next = match came {
+            Came::Failure(said) => {
                 let waiting = self.lines.failed(route, &self.bench.schedule, now);
                 self.settle(waiting.into(), Some(said));
                 None
             }
-            None => {
+            Came::Through => {
                 if self.lines.worked(route, now) {
                     // What waits since the failures goes now, on the line that is open.
                     self.next_look = i64::MIN;
                 }
                 self.lines.next(route, carried, now)
             }
+            Came::Nothing => self.lines.next(route, carried, now),
         };
         let Some(found) = self.open.get_mut(&line) else { return };
         match next {
@@ -410,8 +411,8 @@ async fn carry<C: Carrier, S: Signer>(
     let mut way = bench.carrier.line(&route);
     let mut next = Some(first);
     while let Some(job) = next {
-        let failure = bench.attempt(&route, &mut way, &job).await;
-        _ = events.send(Event::Carried { line, id: job.id, failure });
+        let came = bench.attempt(&route, &mut way, &job).await;
+        _ = events.send(Event::Carried { line, id: job.id, came });
         next = if bench.closed.load(Ordering::Relaxed) { None } else { more.recv().await };
     }
     bench.carrier.close(way).await;

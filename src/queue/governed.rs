@@ -1,8 +1,9 @@
 //! Tests: an account that sends too much is stopped, its mail waits for a person, and nothing is lost.
 
+use super::Limits;
 use super::carrier::Verdict;
 use super::tests::{HOUR, THEN, submit};
-use super::world::{Scripted, Time, dispatcher, let_pass, said};
+use super::world::{Scripted, Time, dispatcher, dispatcher_within, let_pass, said};
 use crate::delivery::governor::{self, Budget, Budgets};
 use crate::delivery::tests::{House, contents, envelope, house, received};
 use crate::delivery::{Delivery, NotDelivered};
@@ -77,6 +78,20 @@ async fn an_account_most_of_whose_mail_is_refused_is_stopped_with_all_that_waits
     let tries = carrier.heard().len();
     let_pass(&mut dispatcher, &time, THEN + 2 * HOUR).await;
     assert!(carrier.heard().len() > tries && house.store.queued_message(1).await.unwrap().unwrap().hold.is_none());
+}
+
+#[tokio::test]
+async fn what_is_planned_of_an_account_does_not_leave_when_it_is_stopped() {
+    let (house, time) = (strict_house().await, Time::at(THEN));
+    let carrier = Scripted::new(&time);
+    carrier.answer("bad.example", Verdict::Failed(said((5, 1, 1), "550 no")));
+    submit(&house, 1, &["a@bad.example", "b@bad.example", "c@bad.example", "d@bad.example"], None).await;
+    submit(&house, 2, &["e@bad.example"], None).await;
+    let limits = Limits { messages_per_minute_max: 1, ..Limits::default() };
+    let_pass(&mut dispatcher_within(&house.store, &house.delivery, &carrier, limits), &time, THEN + HOUR).await;
+    assert_eq!(carrier.heard().iter().map(|heard| heard.id).collect::<Vec<_>>(), [1]);
+    let row = house.store.queued_message(2).await.unwrap().unwrap();
+    assert_eq!(row.hold.map(|hold| hold.why), Some(HoldReason::Failures));
 }
 
 #[tokio::test]

@@ -240,6 +240,31 @@ async fn what_is_held_or_paused_waits() {
 }
 
 #[tokio::test]
+async fn what_is_held_deleted_or_paused_while_it_waits_for_its_turn_does_not_leave() {
+    let (house, time) = (house().await, Time::at(THEN));
+    let carrier = Scripted::new(&time);
+    for id in 1..=5 {
+        submit(&house, id, &["b@net.example"], None).await;
+    }
+    let limits = Limits { messages_per_minute_max: 1, ..Limits::default() };
+    let mut dispatcher = dispatcher_within(&house.store, &house.delivery, &carrier, limits);
+    dispatcher.work_off().await;
+    let went = || carrier.heard().iter().map(|heard| heard.id).collect::<Vec<_>>();
+    assert_eq!(went(), [1], "the others have to wait for the next minutes");
+    assert!(manage::hold(&house.store, 2, "socrates", THEN).await.unwrap());
+    assert!(manage::delete(&house.store, &house.delivery, &Schedule::default(), 3, false, THEN).await.unwrap());
+    pause::pause(&house.store, THEN).await.unwrap();
+    let_pass(&mut dispatcher, &time, THEN + HOUR).await;
+    assert_eq!(went(), [1]);
+    pause::resume(&house.store).await.unwrap();
+    dispatcher.handle().tell(Order::Look);
+    let_pass(&mut dispatcher, &time, THEN + 2 * HOUR).await;
+    assert_eq!(went(), [1, 4, 5]);
+    let left = house.store.queued(9).await.unwrap();
+    assert!(left.len() == 1 && left[0].1.recipients[0].attempts == 0, "{left:?}");
+}
+
+#[tokio::test]
 async fn a_line_that_fails_by_a_fault_of_ours_loses_nothing_and_ends_nothing() {
     let (house, time) = (house().await, Time::at(THEN));
     let carrier = Scripted::new(&time);
