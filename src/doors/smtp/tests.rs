@@ -95,7 +95,8 @@ async fn a_policy_decides_where_a_message_goes() {
         (OTHERS_SEND.to_owned(), Ok(()), "INBOX"),
         (format!("athens.example SILENCE\n{reject}"), Err(451), ""),
         (format!("athens.example SILENCE\n{quarantine}"), Ok(()), "INBOX"),
-        ("_dmarc.athens.example SILENCE".to_owned(), Ok(()), "INBOX"),
+        ("_dmarc.athens.example SILENCE".to_owned(), Err(451), ""),
+        (format!("{SENDS}\n_dmarc.athens.example SILENCE"), Ok(()), "INBOX"),
     ];
     for (records, expected, mailbox) in table {
         let house = house().await;

@@ -3,7 +3,7 @@
 //! Pure: results in, decisions out. Level 2 is DMARC pass or an aligned signature where the domain publishes
 //! no policy, level 1 is aligned SPF; a header that does not name one author is trusted for nothing.
 
-use super::dmarc::{Outcome, Policy};
+use super::dmarc::{Outcome, Policy, author_domain};
 use super::results::{ArcOutcome, Results, SignatureOutcome};
 use super::spf;
 use crate::trust::{Level, Principal, Trust};
@@ -53,10 +53,11 @@ pub fn disposition(results: &Results, exceptions: &Exceptions) -> Disposition {
         let (helo, peer) = (&connection.helo, connection.peer);
         return Disposition::Refuse(format!("this report comes from {peer}, and the SPF record of {helo} says that {helo} is not there"));
     }
-    if results.authors.fields > 1 {
-        return Disposition::Junk("the message has more than one From, and programs differ in which one they show".to_owned());
+    if let Some(why) = hides_its_author(results) {
+        return Disposition::Junk(why.to_owned());
     }
-    let (Some(domain), Some(policy)) = (&results.dmarc.domain, results.dmarc.policy) else { return Disposition::Deliver };
+    let Some(domain) = &results.dmarc.domain else { return Disposition::Deliver };
+    let Some(policy) = results.dmarc.policy else { return without_policy(results, exceptions, domain) };
     match (results.dmarc.outcome, policy) {
         (Outcome::None | Outcome::Pass, _) | (_, Policy::None) => Disposition::Deliver,
         (Outcome::Fail | Outcome::TempError, _) if exception(results, exceptions).is_some() => {
@@ -71,6 +72,34 @@ pub fn disposition(results: &Results, exceptions: &Exceptions) -> Disposition {
             "{domain} asks to refuse what is not from it, and its DNS records cannot be read now; try again later"
         )),
         (Outcome::TempError, Policy::Quarantine) => Disposition::Deliver,
+    }
+}
+
+/// Programs show an author of the message whose domain nobody could be asked about; why.
+fn hides_its_author(results: &Results) -> Option<&'static str> {
+    let authors = &results.authors;
+    if results.header_is_cut {
+        Some("the message's header is longer than is read, so nobody knows what programs show of it")
+    } else if authors.fields > 1 {
+        Some("the message has more than one From, and programs differ in which one they show")
+    } else if authors.addresses.is_empty() {
+        Some("the message's From names nobody")
+    } else if author_domain(&authors.addresses).is_none() {
+        Some("the message names authors of several domains, and programs differ in which one they show")
+    } else {
+        None
+    }
+}
+
+/// The domain publishes nothing, or its policy could not be read: then it may ask to refuse what is not from it, unless
+/// this is.
+fn without_policy(results: &Results, exceptions: &Exceptions, domain: &str) -> Disposition {
+    if results.dmarc.outcome != Outcome::TempError || proven_domains(results).contains(&domain) {
+        return Disposition::Deliver;
+    }
+    match exception(results, exceptions) {
+        Some(why) => Disposition::Excepted(why),
+        None => Disposition::Defer(format!("the DNS records of {domain} cannot be read now; try again later")),
     }
 }
 

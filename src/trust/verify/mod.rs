@@ -36,13 +36,14 @@ use stoa_mime::header;
 use tokio::time::Instant;
 use witness::a_label;
 
-/// For all that DNS is asked about an envelope, and again about a message. RFC 7208 §4.6.4 asks for 20 at least.
+/// For all that DNS is asked about an envelope, about the keys of a message and about its author's policy, each. RFC 7208
+/// §4.6.4 asks for 20 at least.
 const DNS_SECONDS: Duration = Duration::from_secs(20);
 
 /// Questions about an envelope. RFC 7208 §4.6.4 lets one SPF record lead to some hundred, and there are two.
 const ENVELOPE_QUESTIONS_MAX: usize = 250;
 
-/// Questions about a message: a key for each signature and seal, and eight for each domain that may be the author's.
+/// Questions about a message: a key for each signature and seal; then eight for each domain that may be the author's.
 const MESSAGE_QUESTIONS_MAX: usize = 150;
 
 /// Names of the peer that are looked at.
@@ -94,8 +95,10 @@ impl Verifier {
             None => a_label(&connection.helo),
         };
         let proofs = Proofs { spf: connection.mail_from_spf.outcome, spf_domain: &spf_domain, signatures: &signatures };
+        // Time and questions of its own: else signatures whose keys never come would use up those for the policy.
+        let lookup = &Bounded::new(&*self.lookup, Instant::now() + self.patience, MESSAGE_QUESTIONS_MAX);
         let dmarc = dmarc::check(&authors.addresses, proofs, lookup).await;
-        Results { connection, signatures, arc, dmarc, authors, list_id: list_id(message) }
+        Results { connection, signatures, arc, dmarc, authors, header_is_cut: message.too_long, list_id: list_id(message) }
     }
 
     /// The trust that the results prove.

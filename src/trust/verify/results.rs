@@ -102,6 +102,8 @@ pub struct Results {
     pub dmarc: Dmarc,
     /// Whom it names as author.
     pub authors: Authors,
+    /// The header is longer than is read, so it may name others.
+    pub header_is_cut: bool,
     /// The list that it names (RFC 2919 §3), in lower case.
     pub list_id: Option<String>,
 }

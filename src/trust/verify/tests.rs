@@ -162,5 +162,32 @@ async fn a_resolver_that_never_answers_is_not_waited_for_forever() {
     let results = results(&verifier, "x@example.com", &message("dkimpy", "rsa-relaxed-relaxed")).await;
     assert_eq!(results.signatures.first().unwrap().outcome, SignatureOutcome::TempError);
     assert_eq!((results.dmarc.outcome, results.connection.helo_spf.outcome), (dmarc::Outcome::TempError, spf::Outcome::TempError));
-    assert_eq!(verifier.disposition(&results), Disposition::Deliver, "nobody knows that a policy would refuse it");
+    assert!(matches!(verifier.disposition(&results), Disposition::Defer(_)), "the policy may be to refuse it");
+}
+
+#[tokio::test]
+async fn keys_that_never_come_do_not_keep_a_policy_from_being_read() {
+    /// Is silent about keys and answers all else.
+    struct Tarpit(Script);
+    impl Lookup for Tarpit {
+        fn txt<'a>(&'a self, name: &'a str) -> lookup::Answer<'a, Vec<u8>> {
+            if name.contains("_domainkey") { Box::pin(std::future::pending()) } else { self.0.txt(name) }
+        }
+        fn addresses<'a>(&'a self, name: &'a str, family: Family) -> lookup::Answer<'a, IpAddr> {
+            self.0.addresses(name, family)
+        }
+        fn exchangers<'a>(&'a self, name: &'a str) -> lookup::Answer<'a, String> {
+            self.0.exchangers(name)
+        }
+        fn names_of(&self, address: IpAddr) -> lookup::Answer<'_, String> {
+            self.0.names_of(address)
+        }
+    }
+    let script = Script::of("_dmarc.bank.example TXT v=DMARC1; p=reject\nbank.example TXT v=spf1 -all");
+    let mut verifier = Verifier::new(Shared::new(Tarpit(script)), "mx.stoa.example", Exceptions::default()).unwrap();
+    verifier.patience = Duration::from_millis(50);
+    let signature = "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=evil.example; s=slow; h=From; bh=AAAA; b=AAAA\r\n";
+    let forged = format!("{signature}From: ceo@bank.example\r\nSubject: x\r\n\r\npay\r\n");
+    let results = results(&verifier, "a@evil.example", forged.as_bytes()).await;
+    assert!(matches!(verifier.disposition(&results), Disposition::Refuse(_)), "{:?}", results.dmarc);
 }

@@ -38,7 +38,7 @@ enum Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witnessed {
     header: Vec<u8>,
-    too_long: bool,
+    pub(super) too_long: bool,
     simple: Option<[u8; 32]>,
     relaxed: Option<[u8; 32]>,
 }

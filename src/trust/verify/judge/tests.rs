@@ -24,6 +24,7 @@ fn results(outcome: Outcome, policy: Option<Policy>) -> Results {
         arc: Arc { outcome: ArcOutcome::None, sealer: None, said: Vec::new(), reason: "" },
         dmarc: Dmarc { outcome, domain: Some("example.com".into()), policy, spf_aligned: false, dkim_aligned: false },
         authors: Authors { fields: 1, addresses: vec!["a@example.com".into()] },
+        header_is_cut: false,
         list_id: None,
     }
 }
@@ -79,7 +80,7 @@ fn a_policy_is_honoured() {
         (Outcome::Fail, Some(Policy::Reject), "refuse"),
         (Outcome::TempError, Some(Policy::Reject), "defer"),
         (Outcome::TempError, Some(Policy::Quarantine), "deliver"),
-        (Outcome::TempError, None, "deliver"),
+        (Outcome::TempError, None, "defer"),
     ];
     for (outcome, policy, expected) in table {
         let decided = disposition(&results(outcome, policy), &Exceptions::default());
@@ -157,4 +158,32 @@ fn a_seal_is_believed_only_of_whom_the_owner_trusts() {
         let exceptions = Exceptions { lists: Vec::new(), sealers: vec!["example.org".into()] };
         assert_eq!(kind(&disposition(&results, &exceptions)), expected, "{said} {sealer}");
     }
+}
+
+#[test]
+fn whoever_hides_an_author_is_junk() {
+    let of = |fields, addresses: &[&str]| Authors { fields, addresses: addresses.iter().map(|a| (*a).to_owned()).collect() };
+    let table = [
+        (of(1, &["a@example.com"]), false, "deliver"),
+        (of(1, &["a@example.com", "b@example.com"]), false, "deliver"),
+        (of(1, &["a@example.com"]), true, "junk"),
+        (of(2, &["a@example.com"]), false, "junk"),
+        (of(1, &["a@example.com", "b@evil.example"]), false, "junk"),
+        (of(1, &[]), false, "junk"),
+        (of(0, &[]), false, "junk"),
+    ];
+    for (authors, header_is_cut, expected) in table {
+        let results = Results { authors: authors.clone(), header_is_cut, ..results(Outcome::None, None) };
+        assert_eq!(kind(&disposition(&results, &Exceptions::default())), expected, "{authors:?} {header_is_cut}");
+    }
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_puts_off_what_it_might_refuse() {
+    let unread = results(Outcome::TempError, None);
+    assert_eq!(kind(&disposition(&unread, &Exceptions::default())), "defer");
+    let mut sent_from_there = unread.clone();
+    sent_from_there.connection.mail_from = "b@example.com".into();
+    sent_from_there.connection.mail_from_spf = spf(spf::Outcome::Pass);
+    assert_eq!(kind(&disposition(&sent_from_there, &Exceptions::default())), "deliver", "it passes whatever the policy is");
 }
