@@ -47,6 +47,20 @@ pub struct Received {
     pub is_junk: bool,
     /// How much is to be doubted that it is wanted, in points.
     pub doubt: i32,
+    /// Whether its reverse-path is that of whoever brought it.
+    pub path: PathProof,
+}
+
+/// What is known of a reverse-path: reports to one that is another's are mail to somebody who wrote nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PathProof {
+    /// An account's message, or SPF of the path passes.
+    Proven,
+    /// Nobody says anything of it.
+    #[default]
+    Unproven,
+    /// SPF says that whoever brought the message may not use it.
+    Denied,
 }
 
 impl Intake {
@@ -123,7 +137,8 @@ impl Intake {
         // The prefix holds the one that is ours.
         let hops = said.hops + 1;
         let body = if waits { writer.finish_staged().await? } else { writer.finish() };
-        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, marks, hops, is_junk: false, doubt: 0 })
+        let (is_junk, doubt, path) = (false, 0, PathProof::default());
+        Ok(Received { body, prefix, return_path_bytes, summary, from, from_is_unclear, senders, marks, hops, is_junk, doubt, path })
     }
 
     /// Forgets what came.

@@ -21,7 +21,7 @@ mod training;
 
 pub use drawers::{REPORTS, find, find_or_make};
 pub use feedback::reports as reports_since;
-pub use intake::{Intake, Received, summarize};
+pub use intake::{Intake, PathProof, Received, summarize};
 pub use recipients::{Names, Resolved};
 
 use crate::store::{BodyRef, Change, Delivery as Filing, HolderId, Place, Queued, QueuedRecipient, Refusal, Store, StoreError};
@@ -150,7 +150,10 @@ impl Delivery {
     }
 
     /// Files a message for all recipients of its envelope. `id` is new; `now` in seconds since 1970.
-    pub async fn deliver(&self, id: u64, envelope: &Envelope, trust: &Trust, message: Received, now: i64) -> Result<(), NotDelivered> {
+    pub async fn deliver(&self, id: u64, envelope: &Envelope, trust: &Trust, mut message: Received, now: i64) -> Result<(), NotDelivered> {
+        if trust.account().is_some() {
+            message.path = PathProof::Proven;
+        }
         let (mailboxes, elsewhere) = match self.decide(envelope, trust, &message, now).await {
             Ok(decided) => decided,
             Err(reason) => {
@@ -174,7 +177,7 @@ impl Delivery {
             let leaving = queued(envelope, &elsewhere, prefix, body, now);
             filing.queue = Some((id, onward.join(Queued { signer: signer(trust, &message), account: trust.account(), ..leaving })));
         }
-        let report = self.report_success(envelope, trust, &message, now).await?;
+        let report = self.report_success(envelope, &message, now).await?;
         let committed = self.file(filing, report, (trust, &elsewhere), now).await;
         if let Err(NotDelivered::Store(StoreError::Refused(_)) | NotDelivered::OverBudget(_)) = &committed {
             self.store.discard(message.body).await;

@@ -4,9 +4,9 @@
 //! that makes it true. `stoa-report` writes it. Nobody is told anything about a message with the null reverse-path
 //! (RFC 3461 §4.3 and RFC 5321 §6.1), and a report has that itself, so that none leads to another.
 
-use super::{Delivery, Intake, Received, Resolved};
+use super::{Delivery, Intake, PathProof, Received, Resolved};
 use crate::store::{BodyReader, Delivery as Filing, Queued, QueuedRecipient, StoreError};
-use crate::trust::{Level, Trust};
+use crate::trust::Trust;
 use bytes::Bytes;
 use std::sync::{Mutex, PoisonError};
 use stoa_imap::Summary;
@@ -87,13 +87,7 @@ impl Delivery {
     }
 
     /// RFC 3461 §5.2.1: a report on recipients whose mailboxes are here, where success is to be reported.
-    pub(super) async fn report_success(
-        &self,
-        envelope: &Envelope,
-        trust: &Trust,
-        message: &Received,
-        now: i64,
-    ) -> Result<Option<Filing>, StoreError> {
+    pub(super) async fn report_success(&self, envelope: &Envelope, message: &Received, now: i64) -> Result<Option<Filing>, StoreError> {
         let ReversePath::Address(sender) = &envelope.reverse_path else { return Ok(None) };
         let mut delivered = Vec::new();
         for recipient in &envelope.recipients {
@@ -103,7 +97,13 @@ impl Delivery {
                 delivered.push(of_delivered(recipient));
             }
         }
-        if delivered.is_empty() || (trust.level() == Level::None && !self.unproven.may_go(now)) {
+        // Whoever answers for the author of the message says nothing of its reverse-path.
+        let may_go = match message.path {
+            PathProof::Proven => true,
+            PathProof::Unproven => !delivered.is_empty() && self.unproven.may_go(now),
+            PathProof::Denied => false,
+        };
+        if delivered.is_empty() || !may_go {
             return Ok(None);
         }
         // RFC 3461 §4.3: what tells of no failure returns the header.

@@ -238,6 +238,24 @@ async fn success_is_reported_to_whom_asks_in_the_commit_that_files_the_message()
 }
 
 #[tokio::test]
+async fn reports_of_success_are_as_free_as_the_reverse_path_is_proven_whoever_the_author_is() {
+    let mut envelope = envelope("victim@bank.example", &["socrates@stoa.example"]);
+    envelope.recipients[0].notify = Some(Notify::On { success: true, failure: false, delay: false });
+    for (path, reports) in [(PathProof::Proven, 70), (PathProof::Unproven, 60), (PathProof::Denied, 0)] {
+        let house = house().await;
+        for id in 1..=70 {
+            let message = received(&house.delivery, &envelope, "From: x@evil.example\n\n").await;
+            house
+                .delivery
+                .deliver(id, &envelope, &Trust::of_proven_address("x@evil.example"), Received { path, ..message }, 2_000)
+                .await
+                .unwrap();
+        }
+        assert_eq!(house.store.queued(200).await.unwrap().len(), reports, "{path:?}");
+    }
+}
+
+#[tokio::test]
 async fn authors_cannot_hide_behind_a_long_header() {
     let house = house().await;
     let envelope = envelope("plato@stoa.example", &["socrates@stoa.example"]);

@@ -8,7 +8,7 @@ mod refusals;
 mod scrutiny;
 
 use super::Services;
-use crate::delivery::{Intake, Received, Resolved};
+use crate::delivery::{Intake, PathProof, Received, Resolved};
 use crate::net::{Connection, Door, Ended, Outbox, Patience, drive};
 use crate::store::StoreError;
 use crate::trust::Trust;
@@ -237,12 +237,12 @@ impl SmtpDoor {
         let mut intake = intake.map_err(failed)?;
         let name = format!("{id:016x}");
         let mut trust = self.account.clone().unwrap_or_else(|| Trust::of_stranger().from_peer(self.peer));
-        let (mut is_junk, mut doubt) = (false, 0);
+        let (mut is_junk, mut doubt, mut path) = (false, 0, PathProof::default());
         if let Some(scrutiny) = scrutiny {
             match scrutiny.end(self.peer, &name, self.services.delivery.names()).await {
                 Ok(judged) => {
                     intake.add_trace(&judged.fields);
-                    (trust, is_junk, doubt) = (judged.trust, judged.is_junk, judged.doubt);
+                    (trust, is_junk, doubt, path) = (judged.trust, judged.is_junk, judged.doubt, judged.path);
                 }
                 Err(refused) => {
                     intake.discard().await;
@@ -251,7 +251,7 @@ impl SmtpDoor {
             }
         }
         self.let_strangers_wait(&envelope, &trust).await?;
-        let message = Received { is_junk, doubt, ..intake.finish().await.map_err(failed)? };
+        let message = Received { is_junk, doubt, path, ..intake.finish().await.map_err(failed)? };
         let bytes = message.body.reference().size;
         let delivered = self.services.delivery.deliver(id, &envelope, &trust, message, super::now()).await;
         let (peer, recipients, from) = (envelope.client.peer, envelope.recipients.len(), &envelope.reverse_path);

@@ -4,10 +4,10 @@
 //! A decision is the verifier's; here it becomes a reply, a line in the log and a field on the message.
 
 use super::refusals::Refused;
-use crate::delivery::Names;
+use crate::delivery::{Names, PathProof};
 use crate::trust::Trust;
 use crate::trust::doubt::{self, Facts};
-use crate::trust::verify::{Connection, Disposition, Verifier, Witness};
+use crate::trust::verify::{Connection, Disposition, Verifier, Witness, spf};
 use std::net::IpAddr;
 use std::sync::Arc;
 use stoa_smtp::{Client, Reply, ReversePath};
@@ -29,6 +29,8 @@ pub(super) struct Judged {
     pub is_junk: bool,
     /// How much is to be doubted that it is wanted, in points.
     pub doubt: i32,
+    /// Whether its reverse-path is that of whoever brought it.
+    pub path: PathProof,
     /// The fields that tell what was found.
     pub fields: String,
 }
@@ -58,7 +60,17 @@ impl Scrutiny {
         let our_names: Vec<String> = std::iter::once(&our_names.hostname).chain(&our_names.domains).cloned().collect();
         let marks = doubt::marks(&Facts::of(&results, &our_names, trust.level()));
         let fields = self.verifier.field(&results) + &doubt::header(&marks).unwrap_or_default();
-        Ok(Judged { trust, is_junk, doubt: doubt::sum(&marks), fields })
+        let path = path_proof(results.connection.mail_from_spf.outcome);
+        Ok(Judged { trust, is_junk, doubt: doubt::sum(&marks), path, fields })
+    }
+}
+
+/// RFC 7208 §2.6: all but two of the results leave open whose the reverse-path is.
+fn path_proof(spf: spf::Outcome) -> PathProof {
+    match spf {
+        spf::Outcome::Pass => PathProof::Proven,
+        spf::Outcome::Fail => PathProof::Denied,
+        _ => PathProof::Unproven,
     }
 }
 

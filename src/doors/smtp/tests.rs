@@ -5,6 +5,7 @@ use crate::delivery::tests::{House, contents, envelope, house};
 use crate::trust::verify::script::Script;
 use crate::trust::verify::{Exceptions, Verifier};
 use crate::trust::{Level, Principal};
+use stoa_smtp::Notify;
 
 const MESSAGE: &str = "Authentication-Results: mx.stoa.example; dmarc=pass\nFrom: Crito <crito@athens.example>\nSubject: x\n\nhello\n";
 
@@ -15,7 +16,8 @@ async fn brought(house: &House, records: Option<&str>) -> Result<Answer, Reply> 
         let exceptions = Exceptions { lists: vec!["lists.example".into()], sealers: Vec::new() };
         Arc::new(Verifier::new(Arc::new(Script::of(records)), "mx.stoa.example", exceptions).unwrap())
     });
-    let envelope = envelope("crito@athens.example", &["socrates@stoa.example"]);
+    let mut envelope = envelope("crito@athens.example", &["socrates@stoa.example"]);
+    envelope.recipients[0].notify = Some(Notify::On { success: true, failure: true, delay: true });
     let mut door = SmtpDoor { services: Arc::new(services), peer: envelope.client.peer, account: None, scrutiny: None, message: None };
     let (reverse_path, client) = (envelope.reverse_path.clone(), envelope.client.clone());
     let address = envelope.recipients[0].address.clone();
@@ -110,6 +112,16 @@ async fn a_policy_decides_where_a_message_goes() {
             let filed = contents(&house.store, house.socrates, name).await.len();
             assert_eq!(filed, usize::from(name == mailbox), "{records} in {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn whoever_may_not_use_a_reverse_path_has_nothing_reported_to_it() {
+    for (records, reports) in [(SENDS, 1), ("athens.example TXT v=spf1 ?all", 1), (OTHERS_SEND, 0)] {
+        let house = house().await;
+        brought(&house, Some(records)).await.unwrap();
+        assert_eq!(contents(&house.store, house.socrates, "INBOX").await.len(), 1, "{records}");
+        assert_eq!(house.store.queued(9).await.unwrap().len(), reports, "{records}");
     }
 }
 
