@@ -2,10 +2,10 @@
 //!
 //! A message is forwarded when it would be filed in the INBOX, which spam is not. Its octets stay as they are, so that
 //! signatures stay valid; the return address becomes one of ours that leads back to its sender (`stoa-srs`), unless it is
-//! ours already or null. Against going round in circles a forwarded message bears a mark of its account (X-Loop), and
+//! ours already or null, or that of whoever forwards if nothing proves that it is the sender's. Against going round in circles a forwarded message bears a mark of its account (X-Loop), and
 //! one that comes back with it is filed, besides the limit of Received fields. Reads addresses of strangers.
 
-use super::{Delivery, Received, Resolved, notify_bits};
+use super::{Delivery, PathProof, Received, Resolved, notify_bits};
 use crate::store::{Change, HolderId, NoteChange, NoteKind, Place, Queued, QueuedRecipient, Store, StoreError};
 use stoa_record::{Reader, RecordError, Writer};
 use stoa_smtp::{Address, Envelope, Notify, OriginalRecipient, Recipient, ReversePath};
@@ -102,7 +102,7 @@ impl Delivery {
             }
         }
         if !onward.marks.is_empty() {
-            onward.reverse_path = self.return_address(&envelope.reverse_path, &onward.account, now);
+            onward.reverse_path = self.return_address((&envelope.reverse_path, message.path), &onward.account, now);
         }
         Ok(onward)
     }
@@ -164,8 +164,12 @@ impl Delivery {
     }
 
     /// The path for what an account forwards: reports go to its sender, by way of us. `None` if the path may stay.
-    fn return_address(&self, path: &ReversePath, account: &str, now: i64) -> Option<String> {
+    fn return_address(&self, (path, proof): (&ReversePath, PathProof), account: &str, now: i64) -> Option<String> {
         let ReversePath::Address(sender) = path else { return None };
+        if proof != PathProof::Proven {
+            // A refusal there would go to somebody who may have written nothing. Whoever forwards can do something about it.
+            return Some(account.to_owned());
+        }
         if self.names.domains.contains(&sender.domain) {
             return None;
         }
@@ -239,7 +243,11 @@ mod tests {
 
     /// Delivers a message; gives what was queued for it, and what plato's INBOX holds.
     async fn arrives(house: &House, envelope: &Envelope, trust: &Trust, text: &str) -> (Option<Queued>, Vec<String>) {
-        let message = received(&house.delivery, envelope, text).await;
+        arrives_by(house, envelope, trust, PathProof::Proven, text).await
+    }
+
+    async fn arrives_by(house: &House, envelope: &Envelope, trust: &Trust, path: PathProof, text: &str) -> (Option<Queued>, Vec<String>) {
+        let message = Received { path, ..received(&house.delivery, envelope, text).await };
         let id = house.delivery.new_id(NOW);
         house.delivery.deliver(id, envelope, trust, message, NOW).await.unwrap();
         let queued = house.store.queued_from(id, 1).await.unwrap();
@@ -346,6 +354,22 @@ mod tests {
         assert_eq!(queued.signer.as_deref(), Some("stoa.example"));
         let (queued, _) = from_stranger(&house, &format!("{}@athens.example", "x".repeat(60)), "Subject: 1\n\n").await;
         assert_eq!(queued.unwrap().reverse_path, "plato@stoa.example");
+    }
+
+    #[tokio::test]
+    async fn reports_about_mail_of_a_sender_whom_nothing_proves_come_to_the_forwarder() {
+        let house = house().await;
+        to(&house, "plato@academy.example", false).await;
+        for path in [PathProof::Unproven, PathProof::Denied] {
+            for from in ["victim@bank.example", "socrates@stoa.example"] {
+                let envelope = envelope(from, &["plato@stoa.example"]);
+                let (queued, _) = arrives_by(&house, &envelope, &Trust::of_stranger(), path, "Subject: x\n\n").await;
+                assert_eq!(queued.unwrap().reverse_path, "plato@stoa.example", "{from}, {path:?}");
+            }
+            let report = envelope("", &["plato@stoa.example"]);
+            let (queued, _) = arrives_by(&house, &report, &Trust::of_stranger(), path, "Subject: y\n\n").await;
+            assert_eq!(queued.unwrap().reverse_path, "", "{path:?}");
+        }
     }
 
     #[tokio::test]
