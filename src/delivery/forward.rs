@@ -206,7 +206,10 @@ impl Onward {
         if let Some(path) = self.reverse_path {
             leaving.reverse_path = path;
         }
-        leaving.recipients.extend(self.recipients);
+        // Verdicts are found by address, so each may be there once.
+        let is_new = |recipient: &QueuedRecipient| leaving.recipients.iter().all(|other| other.address != recipient.address);
+        let new: Vec<_> = self.recipients.into_iter().filter(is_new).collect();
+        leaving.recipients.extend(new);
         leaving
     }
 }
@@ -352,6 +355,9 @@ mod tests {
         let addresses: Vec<_> = queued.recipients.iter().map(|recipient| recipient.address.as_str()).collect();
         assert_eq!((queued.reverse_path.as_str(), addresses), ("plato@stoa.example", vec!["b@net.example", "plato@academy.example"]));
         assert_eq!(queued.signer.as_deref(), Some("stoa.example"));
+        let both = envelope("plato@stoa.example", &["plato@academy.example", "plato@stoa.example"]);
+        let (queued, _) = arrives(&house, &both, &house.plato().await, "From: plato@stoa.example\n\n").await;
+        assert_eq!(queued.unwrap().recipients.len(), 1, "nobody gets it twice");
         let (queued, _) = from_stranger(&house, &format!("{}@athens.example", "x".repeat(60)), "Subject: 1\n\n").await;
         assert_eq!(queued.unwrap().reverse_path, "plato@stoa.example");
     }
