@@ -45,7 +45,8 @@ fn settings(config: &Config) -> anyhow::Result<CarrierSettings> {
     // RFC 5890: in SMTP without SMTPUTF8 a name is one of A-labels.
     let own_name = idna::domain_to_ascii(&config.hostname).context("hostname is no domain name")?;
     let (port, ipv6) = (queue.smtp_port, queue.ipv6);
-    Ok(CarrierSettings { own_name, port, ipv6, smarthost, limits: Limits::default().with_patience(queue.patience_percent) })
+    let closed_network = queue.extra_authorities().is_some();
+    Ok(CarrierSettings { own_name, port, ipv6, closed_network, smarthost, limits: Limits::default().with_patience(queue.patience_percent) })
 }
 
 fn login(config: &Config) -> anyhow::Result<Option<(String, String)>> {

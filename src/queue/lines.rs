@@ -88,7 +88,13 @@ impl<J> Lines<J> {
             return None;
         }
         let limits = &self.limits;
+        // Hosts that hold us up for long must leave lines for others.
+        let troubled: usize = self.destinations.values().filter(|destination| destination.failures > 0).map(|troubled| troubled.open).sum();
+        let room_for_trouble = troubled < (limits.connections_max / 2).max(1);
         let may = |destination: &Destination<J>| {
+            if destination.failures > 0 && !room_for_trouble {
+                return false;
+            }
             let lines = if destination.proven { limits.connections_per_destination_max } else { 1 };
             !destination.waiting.is_empty() && destination.open < lines && destination.free_at(now, limits) <= now
         };
@@ -210,6 +216,23 @@ mod tests {
         lines.closed("a");
         assert_eq!(lines.open(0), Some(("b".into(), 7)), "it is the turn of the other");
         assert_eq!(lines.waiting(), 3);
+    }
+
+    #[test]
+    fn destinations_that_failed_leave_lines_for_the_others() {
+        let limits = Limits { connections_max: 4, ..lines().limits };
+        let (mut lines, schedule) = (Lines::new(limits), Schedule::default());
+        for tarpit in ["a", "b", "c"] {
+            lines.add(tarpit.into(), 1);
+            assert!(lines.open(0).is_some());
+            lines.failed(tarpit, &schedule, 0);
+            lines.closed(tarpit);
+            lines.add(tarpit.into(), 2);
+        }
+        let later = 86_000;
+        assert_eq!([lines.open(later).is_some(), lines.open(later).is_some(), lines.open(later).is_some()], [true, true, false]);
+        lines.add("good".into(), 3);
+        assert_eq!(lines.open(later), Some(("good".into(), 3)));
     }
 
     #[test]

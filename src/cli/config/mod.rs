@@ -32,6 +32,7 @@ pub use signing::Signing;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use stoa_smtp::Address;
 use toml::Table;
 pub use verify::Verify;
 
@@ -209,10 +210,20 @@ impl Config {
     }
 
     fn from_table(table: Table) -> Result<Config, Problems> {
-        let config: Config = table.try_into().map_err(|error: toml::de::Error| Problems::meaning(&error))?;
+        let mut config: Config = table.try_into().map_err(|error: toml::de::Error| Problems::meaning(&error))?;
         let mut problems = Problems::default();
         problems.check(&config);
+        config.fold_names();
         problems.or_else(|| Ok(config))
+    }
+
+    /// Names as SMTP compares them: in lower case and in A-labels (RFC 5890 §2.3.2.1).
+    fn fold_names(&mut self) {
+        for name in std::iter::once(&mut self.hostname).chain(&mut self.domains) {
+            if let Some(address) = Address::parse(&format!("a@{name}")) {
+                *name = address.domain;
+            }
+        }
     }
 
     /// Files and directories count from the directory of the configuration file.

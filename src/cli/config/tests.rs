@@ -149,3 +149,12 @@ fn the_defaults_of_the_queue_are_those_of_the_program() {
         assert!(message.contains(want), "{message}");
     }
 }
+
+#[test]
+fn names_are_compared_as_smtp_does() {
+    let config = Config::parse("hostname = \"Mail.Example.ORG\"\ndomains = [\"Example.org\", \"b\u{fc}cher.example\"]").unwrap();
+    assert_eq!(
+        (config.hostname.as_str(), config.domains.as_slice()),
+        ("mail.example.org", &["example.org", "xn--bcher-kva.example"].map(String::from)[..])
+    );
+}

@@ -9,6 +9,8 @@ pub struct Limits {
     pub connect: Duration,
     /// RFC 5321 §4.5.3.2.1: until the host greets.
     pub greeting: Duration,
+    /// For all hosts of a domain together, until one of them can take a message: some have many addresses and are slow.
+    pub all_hosts: Duration,
     /// For TLS to come up.
     pub handshake: Duration,
     /// §4.5.3.2.2 and .3: for the reply to EHLO, STARTTLS, MAIL and each RCPT.
@@ -34,6 +36,7 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(30),
             greeting: Duration::from_secs(300),
+            all_hosts: Duration::from_secs(900),
             handshake: Duration::from_secs(60),
             command: Duration::from_secs(300),
             data_start: Duration::from_secs(120),
@@ -57,6 +60,7 @@ impl Limits {
         Self {
             connect: cut(self.connect),
             greeting: cut(self.greeting),
+            all_hosts: cut(self.all_hosts),
             handshake: cut(self.handshake),
             command: cut(self.command),
             data_start: cut(self.data_start),

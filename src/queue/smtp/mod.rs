@@ -26,7 +26,7 @@ mod tests;
 use super::Clock;
 use super::carrier::{Carrier, Parcel, Said, Status, Verdict};
 use crate::net::dns::Resolver;
-use crate::net::https::Https;
+use crate::net::https::{Https, is_public};
 use crate::store::{QueuedRecipient, Store};
 use conversation::{Beginning, Conversation, Trouble};
 use ledger::{Ledger, Session};
@@ -40,6 +40,7 @@ use security::Security;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use sts::Policies;
+use tokio::time::Instant;
 
 /// A host that takes all mail for the outside.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct CarrierSettings {
     pub port: u16,
     /// Whether IPv6 is used if there is any.
     pub ipv6: bool,
+    /// Whether hosts that a stranger named may be in our own network: in a closed one all are.
+    pub closed_network: bool,
     /// Instead of each domain's own hosts.
     pub smarthost: Option<Smarthost>,
     /// Times and numbers.
@@ -113,6 +116,7 @@ impl SmtpCarrier {
     async fn try_hosts(&self, route: &Route, line: &mut Line, parcel: &Parcel, pending: &mut Pending) {
         let limits = &self.settings.limits;
         let mut addresses_left = limits.addresses_max;
+        let end = Instant::now() + limits.all_hosts;
         for host in route.destination.hosts.iter().take(limits.hosts_max) {
             let target = match self.target(route, host, (self.clock)()).await {
                 Ok(target) => target,
@@ -121,12 +125,21 @@ impl SmtpCarrier {
                     continue;
                 }
             };
-            for address in &target.addresses {
+            let addresses: Vec<_> = target.addresses.iter().filter(|address| self.may_reach(address, route, parcel)).collect();
+            if addresses.is_empty() {
+                let text = "the host's addresses are none of the public network".to_owned();
+                pending.no_host(Said { status: Status(4, 4, 4), text, host: Some(host.clone()) });
+            }
+            for address in addresses {
                 let Some(left) = addresses_left.checked_sub(1) else { return };
                 addresses_left = left;
-                let conversation = match self.begin(route, &target, *address).await {
-                    Ok(conversation) => conversation,
-                    Err(trouble) => {
+                let conversation = match tokio::time::timeout_at(end, self.begin(route, &target, *address)).await {
+                    Ok(Ok(conversation)) => conversation,
+                    Err(_) => {
+                        let text = "no host of the domain was ready for a message in time".to_owned();
+                        return pending.no_host(Said { status: Status(4, 4, 1), text, host: Some(host.clone()) });
+                    }
+                    Ok(Err(trouble)) => {
                         pending.no_host(Said { status: trouble.status(), text: trouble.text(), host: Some(host.clone()) });
                         match trouble {
                             Trouble::Loop => return pending.give_up(),
@@ -143,6 +156,11 @@ impl SmtpCarrier {
                 break;
             }
         }
+    }
+
+    /// Reports go where a stranger's DNS leads; that must not be the owner's own network.
+    fn may_reach(&self, address: &IpAddr, route: &Route, parcel: &Parcel) -> bool {
+        self.settings.closed_network || route.smarthost || parcel.message.account.is_some() || is_public(address)
     }
 
     /// Begins a conversation; without TLS if TLS fails and nobody demands it (RFC 7435).

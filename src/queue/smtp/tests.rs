@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const LIMITS: Limits = Limits {
     connect: PATIENCE,
     greeting: PATIENCE,
+    all_hosts: Duration::from_secs(30),
     handshake: PATIENCE,
     command: PATIENCE,
     data_start: PATIENCE,
@@ -67,7 +68,8 @@ impl World {
             absolute(&format!("{addresses}{name} MX 10 mx1.{name}\nmta-sts.{name} A {}\n", network.address(4)))
         };
         let zones = [Zone::signed("signed.test", &text("signed.test")), Zone::unsigned("plain.test", &text("plain.test"))];
-        let settings = CarrierSettings { own_name: OWN_NAME.to_owned(), port, ipv6: false, smarthost: None, limits: LIMITS };
+        let settings =
+            CarrierSettings { own_name: OWN_NAME.to_owned(), port, ipv6: false, closed_network: true, smarthost: None, limits: LIMITS };
         World {
             dns: Dns::serve(&zones).await,
             authority: Authority::new(),

@@ -37,8 +37,14 @@ async fn world(record: Option<&str>) -> World {
     let resolver = Resolver::new(&settings).unwrap();
     let roots = (*authority.roots()).clone();
     let https = Https::new(resolver.clone(), roots.clone(), https_port, true).unwrap();
-    let settings =
-        CarrierSettings { own_name: "mx.stoa.example".to_owned(), port: 25, ipv6: false, smarthost: None, limits: Limits::default() };
+    let settings = CarrierSettings {
+        own_name: "mx.stoa.example".to_owned(),
+        port: 25,
+        ipv6: false,
+        closed_network: true,
+        smarthost: None,
+        limits: Limits::default(),
+    };
     let clock: Clock = Arc::new(|| NOW);
     let carrier = SmtpCarrier::new(settings, resolver.clone(), https.clone(), roots, house.store.clone(), clock.clone()).unwrap();
     let reports = TlsReports::new(house.store.clone(), house.delivery.clone(), Arc::new(carrier), resolver, https, clock);

@@ -113,3 +113,26 @@ async fn a_host_that_is_ourselves_under_another_name_is_a_loop() {
     world.peer(1, script).await;
     assert_eq!(short(&world.bring(&["b@plain.test"]).await), ["-5.4.6"]);
 }
+
+#[tokio::test]
+async fn a_stranger_leads_nobody_into_our_own_network() {
+    let mut world = World::new().await;
+    world.settings.closed_network = false;
+    world.peer(1, Script::new()).await;
+    assert_eq!(short(&world.bring(&["b@plain.test"]).await), ["?4.4.4"]);
+    assert!(world.peers[0].heard().is_empty());
+    let carrier = world.carrier();
+    let mut line = carrier.line("plain.test");
+    let of_an_account = |message: &mut Queued| message.account = Some(crate::store::HolderId(1));
+    let verdicts = carrier.hand_over(&mut line, &world.parcel(&["b@plain.test"], of_an_account, CONTENT).await).await;
+    assert_eq!(short(&verdicts), ["+2.6.0"], "whom an account writes to is its own affair");
+}
+
+#[tokio::test]
+async fn slow_hosts_hold_a_line_no_longer_than_the_limit() {
+    let mut world = World::new().await;
+    world.settings.limits = Limits { all_hosts: Duration::from_millis(300), greeting: Duration::from_secs(60), ..LIMITS };
+    world.peer(1, Script::new().at(Stage::Banner, Act::Silence)).await;
+    let verdicts = tokio::time::timeout(Duration::from_secs(30), world.bring(&["b@plain.test"])).await.unwrap();
+    assert_eq!(short(&verdicts), ["?4.4.1"]);
+}
