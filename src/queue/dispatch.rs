@@ -200,8 +200,13 @@ impl<C: Carrier, S: Signer> Dispatcher<C, S> {
         }
         while !self.is_full() {
             let Some(id) = self.agenda.pop(now) else { break };
-            if !self.rounds.contains_key(&id) {
-                self.begin(id, now).await?;
+            if self.rounds.contains_key(&id) {
+                continue;
+            }
+            match self.begin(id, now).await {
+                // It keeps nothing but itself.
+                Err(StoreError::Record(error)) => tracing::error!(id = format!("{id:016x}"), %error, "a queued message is damaged"),
+                begun => begun?,
             }
         }
         Ok(())
@@ -240,6 +245,10 @@ impl<C: Carrier, S: Signer> Dispatcher<C, S> {
     async fn plan_anew(&mut self, id: u64) {
         match self.bench.store.queued_message(id).await {
             Ok(message) => self.plan(id, message.as_ref()),
+            Err(StoreError::Record(error)) => {
+                tracing::error!(id = format!("{id:016x}"), %error, "a queued message is damaged");
+                self.agenda.set(id, None);
+            }
             Err(error) => {
                 tracing::error!(%error, "a queued message cannot be read now");
                 self.agenda.set(id, Some(self.now().saturating_add(PAUSE_SECONDS)));

@@ -265,6 +265,34 @@ async fn what_is_held_deleted_or_paused_while_it_waits_for_its_turn_does_not_lea
 }
 
 #[tokio::test]
+async fn a_damaged_message_keeps_no_other_in_the_queue() {
+    use crate::store::engine::{Batch, Engine, Sync};
+    let (house, time) = (house().await, Time::at(THEN));
+    let carrier = Scripted::new(&time);
+    submit(&house, 1, &["b@net.example"], None).await;
+    submit(&house, 2, &["b@net.example"], None).await;
+    let damage = async |id: u64| {
+        let mut damage = Batch::default();
+        damage.put(crate::store::Table::Queue, id.to_be_bytes().to_vec(), b"damaged".to_vec());
+        house.engine.commit(damage, Sync::Now).await;
+    };
+    damage(1).await;
+    let mut dispatcher = dispatcher(&house.store, &house.delivery, &carrier);
+    let_pass(&mut dispatcher, &time, THEN + 10).await;
+    let went = || carrier.heard().iter().map(|heard| heard.id).collect::<Vec<_>>();
+    assert_eq!(went(), [2]);
+    // One that is planned already.
+    pause::pause(&house.store, THEN).await.unwrap();
+    submit(&house, 3, &["b@net.example"], None).await;
+    submit(&house, 4, &["b@net.example"], None).await;
+    damage(3).await;
+    pause::resume(&house.store).await.unwrap();
+    assert_eq!(dispatcher.work_off().await.filter(|next| *next <= time.now() + 60), None, "it is not looked at again and again");
+    assert_eq!(went(), [2, 4]);
+    assert!(manage::find(&house.store, &manage::Which::All).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_line_that_fails_by_a_fault_of_ours_loses_nothing_and_ends_nothing() {
     let (house, time) = (house().await, Time::at(THEN));
     let carrier = Scripted::new(&time);

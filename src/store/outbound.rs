@@ -347,10 +347,19 @@ impl Store {
         self.queued_from(0, limit).await
     }
 
-    /// The same, from this number on.
+    /// The same, from this number on. Empty at the end only: a row that cannot be read keeps none of the others, and is told
+    /// in the log.
     pub async fn queued_from(&self, first: u64, limit: usize) -> Result<Vec<(u64, Queued)>> {
-        let rows = self.engine.range(super::Table::Queue, &keys::queued(first), &[u8::MAX; 9], limit).await?;
-        rows.iter().map(|(key, row)| Ok((keys::last_u64(key).unwrap_or(0), Queued::from_bytes(row)?))).collect()
+        let mut next = first;
+        loop {
+            let rows = self.engine.range(super::Table::Queue, &keys::queued(next), &[u8::MAX; 9], limit).await?;
+            let Some(last) = rows.last().map(|(key, _)| keys::last_u64(key).unwrap_or(u64::MAX)) else { return Ok(Vec::new()) };
+            let readable: Vec<_> = rows.iter().filter_map(|(key, row)| readable(keys::last_u64(key).unwrap_or(0), row)).collect();
+            if !readable.is_empty() || last == u64::MAX {
+                return Ok(readable);
+            }
+            next = last + 1;
+        }
     }
 
     /// Makes a change of a queued message, if there is one to be made, decided anew if others change it; whether there was.
@@ -376,9 +385,20 @@ impl Store {
     }
 }
 
+fn readable(id: u64, row: &[u8]) -> Option<(u64, Queued)> {
+    let read = Queued::from_bytes(row);
+    if let Err(error) = &read {
+        tracing::error!(id = format!("{id:016x}"), %error, "a queued message is damaged and stays where it is: `stoa verify` says more");
+    }
+    Some((id, read.ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::engine::memory::Memory;
+    use crate::store::engine::{Batch, Engine, Sync};
+    use std::sync::Arc;
 
     fn message() -> Queued {
         let recipient =
@@ -408,6 +428,30 @@ mod tests {
         let row = row.str(6, "e").bytes(8, &recipient).finish();
         assert_eq!(Queued::from_bytes(&row).unwrap(), message());
         assert_eq!(message().to_bytes(), row, "a program that is put back reads what this one wrote");
+    }
+
+    #[tokio::test]
+    async fn rows_that_cannot_be_read_hide_no_others() {
+        let engine = Memory::new();
+        let mut rows = Batch::default();
+        for id in 1..=9 {
+            let damaged = [2, 3, 4, 6, 9].contains(&id);
+            rows.put(super::super::Table::Queue, keys::queued(id), if damaged { b"damaged".to_vec() } else { message().to_bytes() });
+        }
+        engine.commit(rows, Sync::Now).await;
+        let store = Store::open(Arc::new(engine)).await.unwrap();
+        for limit in 1..=10 {
+            let (mut next, mut found) = (0, Vec::new());
+            while let Some((last, _)) = {
+                let page = store.queued_from(next, limit).await.unwrap();
+                found.extend(page.iter().map(|(id, _)| *id));
+                page.last().cloned()
+            } {
+                next = last + 1;
+            }
+            assert_eq!(found, [1, 5, 7, 8], "{limit} at a time");
+        }
+        assert!(store.queued_message(2).await.is_err(), "whoever asks for it hears that it is damaged");
     }
 
     #[tokio::test]
