@@ -120,6 +120,11 @@ impl Home {
     }
 }
 
+/// The key that proves return addresses of forwarded mail: one of its own, which says nothing of the other.
+pub(super) fn return_key(login_key: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("stoa return addresses", login_key)
+}
+
 /// Opens the engine in a directory; one process at a time can.
 pub(super) async fn open_engine(path: PathBuf, memory: &RocksConfig) -> anyhow::Result<Rocks> {
     let memory = memory.clone();

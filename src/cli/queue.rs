@@ -6,7 +6,7 @@
 mod shown;
 
 use super::config::Config;
-use super::home::Home;
+use super::home::{Home, return_key};
 use super::{Place, control, now, say};
 use crate::delivery::governor;
 use crate::delivery::{Delivery, Names};
@@ -144,6 +144,15 @@ pub(super) struct Desk {
     pub dispatcher: Option<Handle>,
 }
 
+impl Desk {
+    /// Of a store that no server has open; senders of forwarded mail are told of it all the same.
+    fn without_server(config: &Config, store: Store, login_key: &[u8; 32]) -> Self {
+        let names = Names { hostname: config.hostname.clone(), domains: config.domains.clone() };
+        let delivery = Delivery::new(store.clone(), names).with_return_key(return_key(login_key));
+        Self { store, delivery, schedule: config.queue.schedule(), dispatcher: None }
+    }
+}
+
 #[cfg(test)]
 impl Desk {
     /// Of a store in which nothing is sent.
@@ -171,9 +180,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         (Some(said), _) => said,
         (None, control::Request::Queue(request)) => {
             let store = home.open_store(&(&config.store).into()).await?;
-            let names = Names { hostname: config.hostname.clone(), domains: config.domains.clone() };
-            let delivery = Delivery::new(store.clone(), names);
-            perform(&Desk { store, delivery, schedule: config.queue.schedule(), dispatcher: None }, request).await?
+            perform(&Desk::without_server(&config, store, &home.login_key()?), request).await?
         }
         (None, _) => bail!("this is not asked of a queue"),
     };

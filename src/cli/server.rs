@@ -5,6 +5,7 @@
 //! only in what they give it. Knows no protocol.
 
 use super::config::Config;
+use super::home::return_key;
 use crate::delivery::governor::Budgets;
 use crate::delivery::{Delivery, Names};
 use crate::doors::{self, Limits, Services, http::Site};
@@ -325,9 +326,8 @@ fn services(config: &Config, store: Store, login_key: [u8; 32], standing: &Stand
     let names = Names { hostname: config.hostname.clone(), domains: config.domains.clone() };
     Ok(Services {
         logins: Logins::new(store.clone(), login_key, config.limits.argon2_at_once_max).with_primary_domain(primary),
-        // A key of its own, which says nothing of the other.
         delivery: Delivery::new(store.clone(), names)
-            .with_return_key(blake3::derive_key("stoa return addresses", &login_key))
+            .with_return_key(return_key(&login_key))
             .with_budgets(budgets(config, standing))
             .with_junk_score(config.abuse.junk_score),
         guard: Guard::new(config.abuse.guard(standing.resolver().is_none())),

@@ -1,8 +1,11 @@
 //! What a person sees of the queue and does to it, on the engine in memory.
 
 use super::*;
+use crate::delivery::forward::{Forward, set_forward};
 use crate::delivery::tests::{House, contents, envelope, house, received};
+use crate::delivery::{PathProof, Received};
 use crate::store::{LastResult, Requeue};
+use crate::trust::Trust;
 
 async fn desk(house: &House) -> Desk {
     for id in 1..=3 {
@@ -80,6 +83,23 @@ async fn a_retry_makes_due_what_is_meant() {
     said(&desk, Request::Retry { which: Meant::To("net.example".into()) }).await;
     let due: Vec<bool> = house.store.queued_message(3).await.unwrap().unwrap().recipients.iter().map(|r| r.next_attempt <= now()).collect();
     assert_eq!(due, [true, false]);
+}
+
+#[tokio::test]
+async fn whoever_is_behind_a_forwarded_message_hears_of_its_end_also_while_no_server_runs() {
+    let (house, login_key) = (house().await, [7; 32]);
+    let served = house.delivery.clone().with_return_key(return_key(&login_key));
+    let forward = Forward { to: "plato@academy.example".to_owned(), keep: false };
+    set_forward(&house.store, house.plato, Some(&forward)).await.unwrap();
+    let envelope = envelope("crito@athens.example", &["plato@stoa.example"]);
+    let message = Received { path: PathProof::Proven, ..received(&served, &envelope, "Subject: x\n\n").await };
+    served.deliver(1, &envelope, &Trust::of_stranger(), message, now()).await.unwrap();
+    let config = Config::parse("hostname = \"mx.stoa.example\"\ndomains = [\"stoa.example\"]").unwrap();
+    let desk = Desk::without_server(&config, house.store.clone(), &login_key);
+    assert_eq!(said(&desk, Request::Delete { which: one("1"), silent: false }).await, "1 message is deleted.");
+    let left = house.store.queued(9).await.unwrap();
+    let told: Vec<_> = left.iter().map(|(_, report)| (report.reverse_path.as_str(), report.recipients[0].address.as_str())).collect();
+    assert_eq!(told, [("", "crito@athens.example")]);
 }
 
 #[test]
