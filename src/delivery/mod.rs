@@ -161,8 +161,11 @@ impl Delivery {
                 return Err(reason);
             }
         };
-        let filed = mailboxes.clone();
-        let mut filing = Filing { received: now, now, mailboxes, ..message.filing(trust) };
+        let notes = match trust.account() {
+            Some(account) => training::contacts(&self.store, account, &envelope.recipients, now).await,
+            None => self.opinions(&mailboxes, trust, now).await,
+        };
+        let mut filing = Filing { received: now, now, mailboxes, notes, ..message.filing(trust) };
         let onward = match self.onward(envelope, &message, &mut filing.mailboxes, now).await {
             Ok(onward) => onward,
             Err(error) => {
@@ -181,12 +184,6 @@ impl Delivery {
         let committed = self.file(filing, report, (trust, &elsewhere), now).await;
         if let Err(NotDelivered::Store(StoreError::Refused(_)) | NotDelivered::OverBudget(_)) = &committed {
             self.store.discard(message.body).await;
-        }
-        if committed.is_ok() {
-            match trust.account() {
-                Some(account) => training::wrote_to(&self.store, account, &envelope.recipients, now).await,
-                None => self.remember_sender(&filed, trust, now).await,
-            }
         }
         committed
     }
@@ -207,7 +204,8 @@ impl Delivery {
         let counts = (count(elsewhere.len()), count(training::never_written_to(&self.store, *holder, elsewhere).await?));
         for _ in 0..COUNTED_TRIES_MAX {
             let governed = governor::govern(&self.store, &self.budgets, (*holder, address), counts, now).await??;
-            let mut filings = vec![Filing { notes: governed.notes, ..filing.clone() }];
+            let mut filings = vec![filing.clone()];
+            filings.iter_mut().for_each(|filing| filing.notes.extend(governed.notes.iter().cloned()));
             for (_, queued) in filings.iter_mut().filter_map(|filing| filing.queue.as_mut()) {
                 queued.hold.clone_from(&governed.hold);
             }

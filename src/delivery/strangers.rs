@@ -4,7 +4,7 @@
 //! accounts of this server is nobody's doubt.
 
 use super::{Delivery, Resolved};
-use crate::store::{HolderId, Place, StoreError};
+use crate::store::{HolderId, NoteChange, Place, StoreError};
 use crate::trust::Trust;
 use crate::trust::doubt;
 use crate::trust::reputation::{Event, Reputation, Sender};
@@ -37,21 +37,18 @@ impl Delivery {
         Ok(points.saturating_add(doubt::opinion(&standing)) >= junk_score)
     }
 
-    /// A letter was filed in these mailboxes. One that went to Junk makes nobody known.
-    pub(super) async fn remember_sender(&self, mailboxes: &[Place], trust: &Trust, now: i64) {
-        let Some(sender) = Sender::of(trust) else { return };
+    /// What is remembered of a letter that comes into these mailboxes, in the change that files it. One that goes to Junk
+    /// makes nobody known.
+    pub(super) async fn opinions(&self, mailboxes: &[Place], trust: &Trust, now: i64) -> Vec<NoteChange> {
+        let Some(sender) = Sender::of(trust) else { return Vec::new() };
         let reputation = Reputation::new(self.store.clone());
+        let mut notes = Vec::new();
         for place in mailboxes {
-            let remembered = match self.inbox(place.0).await {
-                Ok(inbox) if inbox == Resolved::Local(*place) => {
-                    reputation.remember(place.0, std::slice::from_ref(&sender), Event::Letter, now).await
-                }
-                other => other.map(drop),
-            };
-            if let Err(error) = remembered {
-                tracing::warn!(%error, "cannot remember who wrote");
+            if self.inbox(place.0).await.is_ok_and(|inbox| inbox == Resolved::Local(*place)) {
+                notes.extend(reputation.notes(place.0, std::slice::from_ref(&sender), Event::Letter, now).await);
             }
         }
+        notes
     }
 }
 

@@ -3,7 +3,7 @@
 //! Whoever moves a message to Junk, or out of it, says what mail of that sender is worth; whoever writes to somebody
 //! wants the answer. Takes what was done already; whatever fails here is logged and undoes nothing.
 
-use crate::store::{HolderId, MailboxId, Place, SpecialUse, Store, StoreError};
+use crate::store::{HolderId, MailboxId, NoteChange, Place, SpecialUse, Store, StoreError};
 use crate::trust::Trust;
 use crate::trust::reputation::{Event, Reputation, Sender};
 use stoa_mailbox::{Entry, UidSet};
@@ -57,16 +57,14 @@ impl Sorting {
     }
 }
 
-/// An account wrote to these.
-pub(super) async fn wrote_to(store: &Store, account: HolderId, recipients: &[Recipient], now: i64) {
+/// What is remembered of an account that writes to these, in the change that takes its message.
+pub(super) async fn contacts(store: &Store, account: HolderId, recipients: &[Recipient], now: i64) -> Vec<NoteChange> {
     if recipients.len() > CONTACTS_PER_MESSAGE_MAX {
-        return;
+        return Vec::new();
     }
     let address = |address: &Address| Sender::address(&address.to_string());
     let senders: Vec<_> = recipients.iter().map(|recipient| address(&recipient.address)).collect();
-    if let Err(error) = Reputation::new(store.clone()).remember(account, &senders, Event::Contact, now).await {
-        tracing::warn!(%error, "cannot remember who was written to");
-    }
+    Reputation::new(store.clone()).notes(account, &senders, Event::Contact, now).await
 }
 
 /// How many of these an account never wrote to, as far as is remembered.

@@ -154,6 +154,18 @@ impl Reputation {
         Ok(())
     }
 
+    /// The same, for whoever makes a change anyway. It need not be refused for an opinion, so one that cannot be read is left
+    /// as it is, and of two at once the last one counts.
+    pub async fn notes(&self, holder: HolderId, senders: &[Sender], event: Event, now: i64) -> Vec<NoteChange> {
+        match self.changes(holder, senders, event, now).await {
+            Ok(changes) => changes.into_iter().map(|change| NoteChange { expect: None, ..change }).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot remember what is thought of a sender");
+                Vec::new()
+            }
+        }
+    }
+
     async fn changes(&self, holder: HolderId, senders: &[Sender], event: Event, now: i64) -> Result<Vec<NoteChange>, StoreError> {
         let mut changes = Vec::new();
         for sender in senders {
