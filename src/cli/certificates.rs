@@ -193,7 +193,8 @@ pub(super) fn keeper(
     let kinds: Vec<Kind> = config.acme.challenges.iter().copied().filter(can_meet).collect();
     anyhow::ensure!(
         !kinds.is_empty(),
-        "acme.enabled needs listen.https for tls-alpn-01, listen.http for http-01 or listen.dns for dns-01: no authority can verify a name now"
+        "acme.enabled needs listen.https for tls-alpn-01, listen.http for http-01 or listen.dns for dns-01: no authority can verify a name now; \
+         set acme.enabled = false if another program fetches the certificate"
     );
     let settings = Settings {
         directory_url: config.acme.directory_url.clone(),

@@ -39,14 +39,20 @@ impl Place {
     }
 }
 
-/// The system's directory for root, else one in the person's home (XDG base directories).
+/// The system's directory for root and for its owner, else one in the person's home (XDG base directories).
 pub(super) fn default_directory(name: &str) -> anyhow::Result<PathBuf> {
-    if name == "stoa" && rustix::process::geteuid().is_root() {
+    let user = rustix::process::geteuid();
+    if name == "stoa" && (user.is_root() || belongs_to(Path::new(SYSTEM_DIRECTORY), user.as_raw())) {
         return Ok(SYSTEM_DIRECTORY.into());
     }
     let absolute = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
     Ok(data.context("there is no HOME: say where the data directory is with --dir DIR")?.join(name))
+}
+
+/// So `sudo -u stoa stoa …` finds the server without being told where it is.
+fn belongs_to(path: &Path, user: u32) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.uid() == user)
 }
 
 /// A data directory that is ours.
@@ -71,12 +77,16 @@ impl Home {
     }
 
     fn check_owner(&self) -> anyhow::Result<()> {
+        self.check_user(rustix::process::geteuid().as_raw())
+    }
+
+    fn check_user(&self, user: u32) -> anyhow::Result<()> {
         let path = self.0.display();
         let found = fs::metadata(&self.0).with_context(|| format!("cannot read the data directory {path}"))?;
-        let (owner, user) = (found.uid(), rustix::process::geteuid().as_raw());
+        let owner = found.uid();
         if owner != user {
             bail!(
-                "the data directory {path} belongs to user {owner}, and this is user {user}: run this as its owner, such as with sudo -u"
+                "the data directory {path} belongs to user {owner}, and this is user {user}: run this as its owner, with  sudo -u '#{owner}' stoa …"
             );
         }
         Ok(())
@@ -135,6 +145,18 @@ pub(super) async fn open_engine(path: PathBuf, memory: &RocksConfig) -> anyhow::
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_directory_is_usual_for_its_owner_and_refuses_others_with_the_command_that_helps() {
+        let dir = tempfile::tempdir().unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        assert!(belongs_to(dir.path(), user) && !belongs_to(dir.path(), user + 1));
+        assert!(!belongs_to(&dir.path().join("missing"), user));
+        let home = Home(dir.path().to_owned());
+        home.check_user(user).unwrap();
+        let refused = home.check_user(user + 1).unwrap_err().to_string();
+        assert!(refused.ends_with(&format!("sudo -u '#{user}' stoa …")), "{refused}");
+    }
 
     #[test]
     fn a_new_directory_and_its_key_are_for_their_owner_only() {

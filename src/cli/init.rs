@@ -27,10 +27,14 @@ pub(super) struct Arguments {
     /// terms, https://letsencrypt.org/repository/. ADDRESS is for its notices [default: the owner's]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, value_parser = account::address)]
     acme: Option<Option<String>>,
-    /// The data directory to be made
+    /// The data directory to be made [default: /var/lib/stoa for root and its owner, else ~/.local/share/stoa]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
+
+/// What root makes is out of reach for the user that the system's service runs as.
+const OF_ROOT: &str = "\nThis server belongs to root now, and only root can run it. If a user of its own is to run it, as conf/stoa.service has it,\n\
+    remove the directory and give this command as that user: docs/install.md.";
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (_, domain) = arguments.address.rsplit_once('@').context("an address has an @")?;
@@ -59,6 +63,9 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let password = make_owner(&store, &config, &arguments.address).await?;
     secrets::write(&file, text.as_bytes())?;
     say(&next_steps(&dir, &config, &keyring, &arguments.address, &password));
+    if rustix::process::geteuid().is_root() {
+        say(OF_ROOT);
+    }
     Ok(())
 }
 

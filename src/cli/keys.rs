@@ -6,7 +6,7 @@
 use super::config::Config;
 use super::home::Home;
 use super::{Place, now, say};
-use crate::delivery::Delivery;
+use crate::delivery::{AS_SERVER, Delivery};
 use crate::net::dns::Resolver;
 use crate::trust::signing::rotation::Shown;
 use crate::trust::signing::{Keyring, Published, State, rotator};
@@ -241,9 +241,10 @@ fn letter(records: &[Published]) -> (String, String) {
     let text = format!(
         "The keys that sign mail of {domains} are to be changed, as is done from time to time. The new ones are made.\n\
          Put these records into DNS, beside those that are there:\n\n{records}\n\
+         Where a form wants the text in one piece and without quotes, take it as `{AS_SERVER} dns` prints it.\n\n\
          Nothing else is to be done: when DNS shows them the server begins to use them, and a week later the records of\n\
          the old keys can go. Until then mail is signed as before. You are reminded once a week.\n\n\
-         `stoa keys list` says what DNS shows; docs/keys.md tells more, also how the server\n\
+         `{AS_SERVER} keys list` says what DNS shows; docs/keys.md tells more, also how the server\n\
          publishes them itself.\n",
         records = zone_lines(records),
     );
@@ -308,6 +309,8 @@ mod tests {
         let (subject, text) = letter(&records);
         assert_eq!(subject, "To do: publish a DKIM record for example.org");
         assert!(text.contains(&format!("s20260921e._domainkey.example.org.  IN TXT  \"{}\"\n", records[0].record)), "{text}");
+        // The lines are those of a zone file, which a provider's form would publish with their quotes.
+        assert!(text.contains("in one piece and without quotes, take it as `sudo -u stoa stoa dns` prints it"), "{text}");
         assert_eq!(rotator::turn(&keyring, &zone, start + 60, None).await.len(), 1, "nobody was told yet");
         rotator::asked(&keyring, &records, start + 60).await;
         assert!(rotator::turn(&keyring, &zone, start + 3_600, None).await.is_empty());

@@ -84,8 +84,8 @@ enum Command {
 /// Which server.
 #[derive(Debug, Clone, Args)]
 struct Place {
-    /// The data directory, which holds the configuration stoa.toml [default: /var/lib/stoa for root,
-    /// else ~/.local/share/stoa]
+    /// The data directory, which holds the configuration stoa.toml [default: /var/lib/stoa for root
+    /// and its owner, else ~/.local/share/stoa]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// The configuration, if it is elsewhere

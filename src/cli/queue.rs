@@ -17,8 +17,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-/// Who holds a message, in its row.
-const BY: &str = "stoa queue hold";
+/// Why a message is held, in its row.
+const REASON: &str = "asked for with `stoa queue hold`";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -197,7 +197,7 @@ pub(super) async fn perform(desk: &Desk, request: Request) -> anyhow::Result<Str
         Request::Hold { which } => {
             let (mut done, all) = (0, find(desk, &which).await?);
             for id in &all {
-                done += usize::from(manage::hold(&desk.store, *id, BY, now()).await?);
+                done += usize::from(manage::hold(&desk.store, *id, REASON, now()).await?);
             }
             Ok(counted(done, all.len(), "held", "was held already"))
         }

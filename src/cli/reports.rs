@@ -3,8 +3,9 @@
 use super::config::Config;
 use super::control::{self, Request};
 use super::home::Home;
+use super::progress::count;
 use super::{Place, now, say};
-use crate::delivery::{Delivery, reports_since};
+use crate::delivery::{Delivery, REPORTS_KEPT_DAYS, reports_since};
 use crate::store::Store;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -18,8 +19,8 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,
-    /// How many days back; reports are remembered for 90
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=90))]
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=REPORTS_KEPT_DAYS))]
+    #[arg(help = format!("How many days back; reports are remembered for {REPORTS_KEPT_DAYS}"))]
     days: i64,
 }
 
@@ -36,10 +37,13 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The sums of the last days.
 pub(super) async fn perform(store: &Store, days: i64) -> anyhow::Result<String> {
-    let since = now() - days.clamp(1, 90) * SECONDS_PER_DAY;
-    Ok(reports_since(store, since)
-        .await?
-        .unwrap_or_else(|| format!("No reports came in the last {days} days. `stoa dns` prints the records that ask others for them.")))
+    let since = now() - days.clamp(1, REPORTS_KEPT_DAYS) * SECONDS_PER_DAY;
+    Ok(reports_since(store, since).await?.unwrap_or_else(|| none_came(days)))
+}
+
+fn none_came(days: i64) -> String {
+    let days = count(days.unsigned_abs(), "day", "days");
+    format!("No reports came in the last {days}. `stoa dns` prints the records that ask others for them.")
 }
 
 /// Reads reports as they are filed, and writes to the owner once a week if that is wanted.
@@ -58,4 +62,15 @@ pub(super) async fn keep(delivery: Delivery, weekly: bool, mut shutdown: watch::
 async fn turn(delivery: &Delivery, weekly: bool) -> Result<(), crate::store::StoreError> {
     while delivery.read_reports(now()).await? {}
     if weekly { delivery.tell_reports(now()).await } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_one_and_two_are_days() {
+        assert!(none_came(1).starts_with("No reports came in the last 1 day. "));
+        assert!(none_came(2).starts_with("No reports came in the last 2 days. "));
+    }
 }

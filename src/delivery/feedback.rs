@@ -4,7 +4,7 @@
 //! there, so that a crash counts no report twice and none is lost. Only mail that proved a domain counts (trust 2), and only
 //! what it says of our domains. What cannot be read is counted as such; its sender never hears of it.
 
-use super::{Delivery, REPORTS, find};
+use super::{AS_SERVER, Delivery, REPORTS, find};
 use crate::store::{Change, NoteChange, NoteKind, Place, Store, StoreError};
 use crate::trust::feedback::{About, Heard, MESSAGE_BYTES_MAX, read};
 use crate::trust::{Level, Trust};
@@ -12,8 +12,9 @@ use bytes::Bytes;
 use stoa_mailbox::Entry;
 use stoa_record::{Reader, RecordError, Writer};
 
-/// How long a report is remembered.
-const KEPT_SECONDS: i64 = 90 * 86_400;
+/// How long a report is remembered: a season, which shows whether a sender is gone.
+pub const KEPT_DAYS: i64 = 90;
+const KEPT_SECONDS: i64 = KEPT_DAYS * 86_400;
 
 /// Reports that are remembered; a provider sends one a day for each domain.
 const KEPT_MAX: usize = 10_000;
@@ -181,22 +182,32 @@ pub async fn reports(store: &Store, since: i64) -> Result<Option<String>, StoreE
     let heard: Vec<&Heard> = all.iter().filter_map(|report| report.heard.as_ref()).collect();
     let mut text = String::new();
     for (about, title, advice) in
-        [(About::Dmarc, "Mail in your name (DMARC)", DMARC_ADVICE), (About::Tls, "Connections to you (TLS)", TLS_ADVICE)]
+        [(About::Dmarc, "Mail in your name (DMARC)", dmarc_advice()), (About::Tls, "Connections to you (TLS)", tls_advice())]
     {
         let of_kind: Vec<&Heard> = heard.iter().filter(|heard| heard.about == about).copied().collect();
         if !of_kind.is_empty() {
             text.push_str(&format!("{title}\n\n{}{advice}\n", sums(&of_kind)));
         }
     }
-    if unread > 0 {
-        text.push_str(&format!("{unread} reports could not be read; they are in the mailbox {REPORTS}.\n"));
+    match unread {
+        0 => {}
+        1 => text.push_str(&format!("1 report could not be read; it is in the mailbox {REPORTS}.\n")),
+        _ => text.push_str(&format!("{unread} reports could not be read; they are in the mailbox {REPORTS}.\n")),
     }
     Ok(Some(text))
 }
 
-const DMARC_ADVICE: &str = "An address that is yours, or of a service that writes for you, must be in the SPF record of the domain, or the service must\n\
-    sign with DKIM as your domain. Others are forgers: with p=reject in your DMARC record their mail is refused (`stoa dns`).\n";
-const TLS_ADVICE: &str = "If any failed, `stoa doctor` says what is wrong with the certificate, its TLSA record or the MTA-STS policy.\n";
+fn dmarc_advice() -> String {
+    format!(
+        "An address that is yours, or of a service that writes for you, must be in the SPF record of the domain, or the service must\n\
+         sign with DKIM as your domain. Others are forgers: with p=quarantine in your DMARC record their mail counts as junk, with\n\
+         p=reject it is refused (`{AS_SERVER} doctor` prints the record).\n"
+    )
+}
+
+fn tls_advice() -> String {
+    format!("If any failed, `{AS_SERVER} doctor` says what is wrong with the certificate, its TLSA record or the MTA-STS policy.\n")
+}
 
 /// For each domain how many were good and bad, who says so, and what the bad ones have in common.
 fn sums(heard: &[&Heard]) -> String {
@@ -255,7 +266,9 @@ mod tests {
         house.delivery.tell_reports(WEEK_SECONDS + 20).await.unwrap();
         let letters = contents(&house.store, house.socrates, "INBOX").await;
         assert_eq!(letters.len(), 1, "{letters:?}");
-        for words in ["stoa.example: 5 passed, 3 failed; told by Big?Mail\r\n  failed: 203.0.113.9  3\r\n", "1 reports could not be read"] {
+        for words in
+            ["stoa.example: 5 passed, 3 failed; told by Big?Mail\r\n  failed: 203.0.113.9  3\r\n", "1 report could not be read; it is in"]
+        {
             assert!(letters[0].contains(words), "no {words} in {}", letters[0]);
         }
         assert_eq!(reports(&house.store, 2_000).await.unwrap(), None, "nothing new, nothing told");

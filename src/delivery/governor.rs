@@ -10,6 +10,7 @@
 //! | free | no `stopped` | what it sends is counted in the commit that accepts it |
 //! | stopped | `stopped`, written with the held message and the letter in one commit | nothing of it leaves until [`release`] |
 
+use super::AS_SERVER;
 use crate::store::{Change, Hold, HoldReason, HolderId, NoteChange, NoteKind, Queued, Store, StoreError};
 use bytes::Bytes;
 use stoa_record::{Reader, RecordError, Writer};
@@ -98,7 +99,7 @@ pub struct Stop {
 impl Stop {
     /// What holds a message of the account.
     pub fn hold(&self, now: i64) -> Hold {
-        Hold { why: self.why, by: self.text.clone(), since: now }
+        Hold { why: self.why, reason: self.text.clone(), since: now }
     }
 }
 
@@ -238,7 +239,7 @@ fn rule_failures(account: &mut Tally, budgets: &Budgets, (delivered, failed): (u
     if account.stopped.is_some() || failed < budgets.failures_per_hour || failed <= delivered {
         return None;
     }
-    let text = format!("{failed} of {} recipients within an hour that other servers refused", failed.saturating_add(delivered));
+    let text = format!("other servers refused {failed} of its {} recipients within an hour", failed.saturating_add(delivered));
     Some(stop(account, HoldReason::Failures, text, now))
 }
 
@@ -356,9 +357,11 @@ fn letter(address: &str, stop: &Stop) -> (String, String) {
          Its mail to other servers is still accepted, but it waits in the queue and nothing of it leaves. Mail between the\n\
          accounts of this server and all that comes in go on as before.\n\n\
          If this was not {address}, somebody has a password of the account. Set a new one and take back its app passwords:\n\n\
-         \x20   stoa account password {address}\n    stoa account list\n\n\
-         Look at what waits, and delete what nobody wrote:\n\n    stoa queue list\n    stoa queue delete --account {address} --silent\n\n\
-         If all is well, let it leave:\n\n    stoa queue release --account {address}\n\n\
+         \x20   {AS_SERVER} account password {address}\n    {AS_SERVER} account list\n    \
+         {AS_SERVER} account app-password {address} --revoke NAME\n\n\
+         Look at what waits, and delete what nobody wrote:\n\n    {AS_SERVER} queue list\n    \
+         {AS_SERVER} queue delete --account {address} --silent\n\n\
+         If all is well, let it leave:\n\n    {AS_SERVER} queue release --account {address}\n\n\
          The limits stand in the section [queue] of the configuration.\n",
         stop.text
     );
@@ -435,7 +438,7 @@ mod tests {
         assert_eq!(rule_failures(&mut account, &budgets(), (1, 1), 6), None, "as many arrive");
         assert_eq!(rule_failures(&mut account, &budgets(), (0, 3), 3_700), None, "another hour");
         let stop = rule_failures(&mut account, &budgets(), (0, 1), 3_701).unwrap();
-        assert_eq!((stop.why, stop.text.as_str()), (HoldReason::Failures, "4 of 4 recipients within an hour that other servers refused"));
+        assert_eq!((stop.why, stop.text.as_str()), (HoldReason::Failures, "other servers refused 4 of its 4 recipients within an hour"));
         assert_eq!(rule_failures(&mut account, &budgets(), (0, 9), 3_702), None, "the owner is told once");
     }
 }

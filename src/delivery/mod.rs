@@ -20,7 +20,7 @@ mod strangers;
 mod training;
 
 pub use drawers::{REPORTS, find, find_or_make};
-pub use feedback::reports as reports_since;
+pub use feedback::{KEPT_DAYS as REPORTS_KEPT_DAYS, reports as reports_since};
 pub use intake::{Intake, PathProof, Received, summarize};
 pub use recipients::{Names, Resolved};
 
@@ -35,6 +35,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use stoa_mime::date::{self, Date};
 use stoa_smtp::{Address, BodyKind, Envelope, Notify, OriginalRecipient, Recipient, Ret};
 use stoa_srs::Srs;
+
+/// In front of the commands that letters and advice print, so that they work as they stand: docs/install.md has the server
+/// run as this user.
+pub const AS_SERVER: &str = "sudo -u stoa stoa";
 
 /// A message that passed so many servers goes round in circles; RFC 5321 §6.3 asks for 100 at least.
 pub const RECEIVED_HOPS_MAX: usize = 100;

@@ -56,10 +56,10 @@ pub async fn find(store: &Store, which: &Which) -> Result<Vec<u64>, StoreError> 
 }
 
 /// Keeps a message in the queue until it is released; whether it was free.
-pub async fn hold(store: &Store, id: u64, by: &str, now: i64) -> Result<bool, StoreError> {
+pub async fn hold(store: &Store, id: u64, reason: &str, now: i64) -> Result<bool, StoreError> {
     store
         .alter_queued(id, |read| {
-            let hold = Hold { why: HoldReason::Asked, by: by.to_owned(), since: now };
+            let hold = Hold { why: HoldReason::Asked, reason: reason.to_owned(), since: now };
             read.hold.is_none().then(|| Queued { hold: Some(hold), ..read.clone() })
         })
         .await

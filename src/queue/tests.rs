@@ -225,7 +225,7 @@ async fn what_is_held_or_paused_waits() {
         let change = Requeue { id, read, becomes, filings: Vec::new(), notes: Vec::new() };
         house.store.commit(Change::Requeue(Box::new(change))).await.unwrap();
     };
-    hold(1, Some(Hold { why: HoldReason::Asked, by: "socrates".into(), since: THEN })).await;
+    hold(1, Some(Hold { why: HoldReason::Asked, reason: "socrates".into(), since: THEN })).await;
     pause::pause(&house.store, THEN).await.unwrap();
     let mut dispatcher = dispatcher(&house.store, &house.delivery, &carrier);
     let_pass(&mut dispatcher, &time, THEN + 10 * HOUR).await;

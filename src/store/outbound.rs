@@ -69,7 +69,7 @@ pub struct Hold {
     /// The kind of reason.
     pub why: HoldReason,
     /// Who held it: a person's name for themselves, or a sentence that says what was exceeded.
-    pub by: String,
+    pub reason: String,
     /// Seconds since 1970.
     pub since: i64,
 }
@@ -207,7 +207,7 @@ impl Queued {
 
 impl Hold {
     fn to_bytes(&self) -> Vec<u8> {
-        Writer::new(1).u64(1, self.why as u64).str(2, &self.by).i64(3, self.since).finish()
+        Writer::new(1).u64(1, self.why as u64).str(2, &self.reason).i64(3, self.since).finish()
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
@@ -218,7 +218,7 @@ impl Hold {
             Some(3) => HoldReason::Failures,
             _ => HoldReason::Asked,
         };
-        Ok(Self { why, by: record.str(2)?.unwrap_or_default().to_owned(), since: record.i64(3)?.unwrap_or(0) })
+        Ok(Self { why, reason: record.str(2)?.unwrap_or_default().to_owned(), since: record.i64(3)?.unwrap_or(0) })
     }
 }
 
@@ -412,7 +412,7 @@ mod tests {
     fn what_is_written_is_read() {
         let mut message = message();
         assert_eq!(Queued::from_bytes(&message.to_bytes()).unwrap(), message);
-        message.hold = Some(Hold { why: HoldReason::Budget, by: "x".into(), since: -1 });
+        message.hold = Some(Hold { why: HoldReason::Budget, reason: "x".into(), since: -1 });
         (message.signer, message.account, message.released) = (Some("d.example".into()), Some(HolderId(4)), true);
         let last = LastResult { status: (5, 1, 1), text: "no".into(), host: Some("mx".into()), at: 8 };
         let done = QueuedRecipient { delay_told: true, done: Some(Done::Failed), last: Some(last), ..message.recipients[0].clone() };

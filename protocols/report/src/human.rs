@@ -61,7 +61,11 @@ fn about(recipient: &Recipient) -> String {
     }
     match recipient.action {
         Action::Failed => {
-            let (why, what_to_do) = advice(recipient.status);
+            let (why, what_to_do) = match (&recipient.host, recipient.status) {
+                // Security and policy (RFC 3463 §3.8), without another host: its own owner's will.
+                (None, Status(_, 7, 0)) => ("this mail server does not send it", "ask whoever runs this mail server"),
+                _ => advice(recipient.status),
+            };
             say(format!("Why: {why}."));
             say(said(recipient));
             say(format!("What to do: {what_to_do}."));
@@ -113,16 +117,18 @@ fn advice(status: Status) -> (&'static str, &'static str) {
         (3, _) => ("the other mail server cannot take mail", "send it again in some days"),
         (4, 6) => ("the message goes round in circles between mail servers", "tell the person that the forwarding of their mail is broken"),
         (4, 7) => (
-            "the other mail server could not be reached in all this time",
-            "look at what stands after the @, or reach the person in another way",
+            "it could not be delivered in all this time",
+            "read what was said last; if that does not help, look for a mistake in the address, or reach the person in another way",
         ),
         (4, _) => (
             "no way to the other mail server could be found",
             "look for a mistake in what stands after the @; if there is none, send it again in some days",
         ),
-        (6, 7 | 9) => {
-            ("the other mail server does not know addresses with letters outside of ASCII", "ask the person for an address in plain ASCII")
-        }
+        // Also when only the header of the message has such letters, as they are.
+        (6, 7 | 9) => (
+            "the other mail server does not know addresses and headers with letters outside of ASCII",
+            "ask the person for an address in plain ASCII, and write your own name and the subject in a program that encodes them",
+        ),
         (6, _) => ("the other mail server cannot handle what the message holds", "send it as plain text, or as an attachment"),
         (7, 4 | 5 | 10 | 30) => (
             "a safe connection to the other mail server was not possible",
@@ -154,5 +160,31 @@ mod tests {
         assert!(advice(Status(5, 1, 1)).0.contains("does not exist"));
         assert!(advice(Status(5, 2, 2)).0.contains("full"));
         assert!(advice(Status(5, 7, 26)).0.contains("rules"));
+    }
+
+    #[test]
+    fn who_refused_and_what_failed_is_not_claimed_beyond_what_is_known() {
+        let of = |status, host: Option<&str>| {
+            let recipient = Recipient {
+                address: "john@example.org".to_owned(),
+                original: None,
+                action: Action::Failed,
+                status,
+                host: host.map(str::to_owned),
+                said: "450 4.2.1 not now".to_owned(),
+                tried: None,
+                until: None,
+            };
+            about(&recipient).replace("\r\n", " ").split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let own = of(Status(5, 7, 0), None);
+        assert!(own.contains("this mail server does not send it") && own.contains("ask whoever runs this mail server"), "{own}");
+        let theirs = of(Status(5, 7, 0), Some("mx.example.org"));
+        assert!(theirs.contains("the other mail server refuses the message by its own rules"), "{theirs}");
+        let unsafe_way = of(Status(5, 7, 10), None);
+        assert!(unsafe_way.contains("a safe connection"), "{unsafe_way}");
+        // It may have answered every time.
+        let late = of(Status(4, 4, 7), Some("mx.example.org"));
+        assert!(late.contains("read what was said last") && !late.contains("reached in all"), "{late}");
     }
 }

@@ -94,7 +94,7 @@ impl Facts {
         let port = |service: Service| service.addresses(config).first().map(SocketAddr::port);
         Facts {
             hostname: in_dns(&config.hostname),
-            addresses: own_addresses(&config.listen.smtp),
+            addresses: own_addresses(&config.listen.smtp, config.queue.ipv6),
             domains: config.domains.iter().map(|domain| Domain::collect(domain, keyring, delegated)).collect(),
             ports: Ports {
                 submissions: port(Service::Submissions),
@@ -131,13 +131,18 @@ pub(in crate::cli) fn in_dns(name: &str) -> String {
     idna::domain_to_ascii(name).unwrap_or_else(|_| name.to_ascii_lowercase())
 }
 
-/// Those that the owner named, else those by which this machine reaches others, unless they are of a closed network.
-fn own_addresses(listen: &[SocketAddr]) -> Vec<IpAddr> {
+/// Those that the owner named, else those by which this machine reaches others, unless they are of a closed network;
+/// without `ipv6` mail does not leave by it, and no record is to lead there.
+fn own_addresses(listen: &[SocketAddr], ipv6: bool) -> Vec<IpAddr> {
     let named: Vec<IpAddr> = listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()).collect();
     if !named.is_empty() {
         return named;
     }
-    SOMEWHERE.iter().filter_map(|(from, to)| source(*from, *to)).filter(is_public).collect()
+    SOMEWHERE.iter().filter_map(|(from, to)| source(*from, *to)).filter(|ip| is_of_use(*ip, ipv6)).collect()
+}
+
+fn is_of_use(ip: IpAddr, ipv6: bool) -> bool {
+    is_public(&ip) && (ipv6 || ip.is_ipv4())
 }
 
 fn source(from: IpAddr, to: IpAddr) -> Option<IpAddr> {
@@ -154,14 +159,21 @@ mod tests {
     #[test]
     fn what_the_owner_names_is_taken() {
         let listen = ["127.0.0.5:25".parse().unwrap(), "[::]:25".parse().unwrap()];
-        assert_eq!(own_addresses(&listen), ["127.0.0.5".parse::<IpAddr>().unwrap()]);
+        assert_eq!(own_addresses(&listen, false), ["127.0.0.5".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn no_record_leads_to_ipv6_where_mail_does_not_leave_by_it() {
+        let of_use = |ip: &str, ipv6| is_of_use(ip.parse().unwrap(), ipv6);
+        assert!(of_use("2606:4700::1", true) && !of_use("2606:4700::1", false));
+        assert!(of_use("9.9.9.9", true) && of_use("9.9.9.9", false) && !of_use("10.0.0.1", true));
     }
 
     #[test]
     fn names_are_those_of_dns() {
         let config = Config::parse("hostname = 'Mail.bücher.example'\ndomains = ['bücher.example']\nlisten.imap = []").unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::of(dir.path(), "bücher.example");
+        let folder = Folder::of(dir.path(), &config.domains[0]);
         folder.change(|keys| keys.make(Algorithm::Ed25519, State::Active, 1_800_000_000)).unwrap();
         let facts = Facts::collect(&config, &Keyring::open(dir.path(), &config.domains, config.signing.settings()));
         assert_eq!((facts.hostname.as_str(), facts.domains[0].name.as_str()), ("mail.xn--bcher-kva.example", "xn--bcher-kva.example"));

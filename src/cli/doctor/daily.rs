@@ -7,7 +7,7 @@ use super::finding::{Finding, Severity};
 use super::gather::{self, Health, Sight, Wishes};
 use super::print;
 use crate::cli::now;
-use crate::delivery::Delivery;
+use crate::delivery::{AS_SERVER, Delivery};
 use crate::store::{NoteChange, NoteKind, Refusal, Store, StoreError};
 use bytes::Bytes;
 use std::fmt::Write;
@@ -101,7 +101,7 @@ fn letter(new: &[&Finding], settled: &[Told]) -> (String, String) {
         text.push('\n');
     }
     text.push_str("DNS is remembered for an hour or more, so what you change there may take as long to be seen.\n");
-    text.push_str("`stoa doctor` looks again at any time, and shows what is good as well.\n");
+    _ = writeln!(text, "`{AS_SERVER} doctor` looks again at any time, and shows what is good as well.");
     (format!("Your mail server: {}", parts.join(", ")), text)
 }
 

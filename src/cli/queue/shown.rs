@@ -95,7 +95,7 @@ fn path(message: &Queued) -> &str {
 }
 
 fn held(hold: &Hold) -> String {
-    format!("since {} by {}", moment(hold.since), hold.by)
+    format!("since {}: {}", moment(hold.since), hold.reason)
 }
 
 fn state(recipient: &QueuedRecipient, now: i64, is_held: bool) -> String {

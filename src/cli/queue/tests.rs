@@ -41,6 +41,7 @@ async fn messages_are_listed_held_released_retried_and_deleted() {
         (Request::Hold { which: Meant::All }, "2 messages are held; 1 was held already."),
         (Request::List, "3 messages wait for other servers, 3 of them held."),
         (Request::Show { id: "0000000000000002".into() }, "HELD since"),
+        (Request::Show { id: "0000000000000002".into() }, ": asked for with `stoa queue hold`"),
         (Request::Retry { which: one("2") }, "No message is tried when the server runs; 1 is held"),
         (Request::Release { which: one("1") }, "1 message is released."),
         (Request::Release { which: plato() }, "may send again, with a whole budget. 2 messages are released."),

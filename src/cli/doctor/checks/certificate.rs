@@ -56,8 +56,9 @@ fn way_out(certificate: &Certificate, finding: Finding) -> Finding {
         return finding
             .fix("The server fetches certificates by itself; see what keeps it from doing so (ports 80 and 443, DNS, CAA):", lines);
     }
-    let todo = "Let the server fetch certificates by itself: put this into stoa.toml, then restart it (docs/certificates.md):";
-    let lines = ["[acme]", "enabled = true", "", "sudo systemctl restart stoa"].map(str::to_owned);
+    let todo = "Let the server fetch certificates by itself: put this at the end of stoa.toml, then `sudo systemctl restart stoa` \
+                (docs/certificates.md):";
+    let lines = ["[acme]", "enabled = true"].map(str::to_owned);
     finding.fix(todo, lines)
 }
 

@@ -82,14 +82,14 @@ fn ports(asked: &Asked<'_>) -> Vec<Finding> {
             None => good.push(format!("{} ({})", port.port, port.service)),
             Some(problem) => {
                 all_good = false;
-                let what = format!("nobody gets to {at} ({}): {problem}", port.service);
+                let what = format!("this machine does not get to {at} ({}): {problem}", port.service);
                 let why = match port.service.as_str() {
                     "smtp" => "No mail comes.",
                     "http" | "https" => "Web pages, settings of mail programs and certificates need it.",
                     _ => "Mail programs cannot connect.",
                 };
-                let todo =
-                    "See that the server listens there, and open the port in the firewall of this machine and of whoever rents it to you:";
+                let todo = "See that the server listens there, and open the port in the firewall of this machine (the second line, \
+                            if you use ufw) and of whoever rents it to you:";
                 let lines = [format!("sudo ss -ltnp 'sport = :{}'", port.port), format!("sudo ufw allow {}/tcp", port.port)];
                 let finding = Finding::wrong(AREA, format!("port-closed {at}"), what, why);
                 findings.push(finding.fix(todo, lines));

@@ -2,6 +2,7 @@
 
 use crate::cli::doctor::facts::{Facts, Machine, Queue};
 use crate::cli::doctor::finding::{Area, Finding};
+use crate::delivery::AS_SERVER;
 
 const AREA: Area = Area::Machine;
 
@@ -119,7 +120,7 @@ fn clock(machine: &Machine) -> Vec<Finding> {
 pub(super) fn queue(queue: &Queue, why: &'static str, todo: &str) -> Vec<Finding> {
     let area = Area::Outgoing;
     let mut findings = Vec::new();
-    let list = || ["stoa queue list".to_owned()];
+    let list = || [format!("{AS_SERVER} queue list")];
     if queue.held > 0 {
         let what = "mail is held back in the queue".to_owned();
         let todo = "See which and why, then release or delete it:";

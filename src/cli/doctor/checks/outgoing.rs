@@ -7,6 +7,7 @@ use crate::cli::doctor::answers::{Kind, Silence};
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::{Area, Finding};
 use crate::cli::doctor::spf::{Verdict, ending, evaluate};
+use crate::delivery::AS_SERVER;
 use crate::trust::signing::{State, is_shown};
 
 const AREA: Area = Area::Outgoing;
@@ -91,14 +92,17 @@ fn dkim(asked: &Asked<'_>, domain: &Domain) -> Vec<Finding> {
         let what = format!("there is no DKIM key with which mail of {} is signed", domain.name);
         let why = "Gmail and others refuse unsigned mail.";
         let found = Finding::wrong(AREA, format!("dkim-no-key {}", domain.name), what, why);
-        return vec![
-            found.fix("Make new keys and publish what is printed:", [format!("stoa keys rotate {}", domain.name), "stoa dns".to_owned()]),
-        ];
+        return vec![found.fix(
+            "Make new keys and publish what is printed:",
+            [format!("{AS_SERVER} keys rotate {}", domain.name), format!("{AS_SERVER} dns")],
+        )];
     }
     let mut findings = Vec::new();
     for key in domain.dkim.iter().filter(|key| key.state != State::Retired) {
         let name = format!("{}._domainkey.{}", key.selector, domain.name);
-        let line = || vec![format!("{name}. 3600 IN TXT {}", Data::Txt(key.record.clone()).in_zone())];
+        let question = || format!("dig @{} {name} TXT +norecurse", asked.facts.ours.hostname);
+        let record = || format!("{name}. 3600 IN TXT {}", Data::Txt(key.record.clone()).in_zone());
+        let line = || vec![if domain.delegated { question() } else { record() }];
         let todo = || {
             if domain.delegated { "This server publishes it; see that its port 53 can be reached:".to_owned() } else { put(&domain.name) }
         };
@@ -119,7 +123,12 @@ fn dkim(asked: &Asked<'_>, domain: &Domain) -> Vec<Finding> {
             Ok(_) => {
                 let what = format!("the DKIM record {name} is not that of this server's key");
                 let why = "Signatures of this server count as forged.";
-                findings.push(Finding::wrong(AREA, format!("dkim-other {name}"), what, why).fix("Replace it with:", line()));
+                let replace = if domain.delegated {
+                    "This server publishes it, so something else answers for that name; see what the server itself says:"
+                } else {
+                    "Replace it with:"
+                };
+                findings.push(Finding::wrong(AREA, format!("dkim-other {name}"), what, why).fix(replace, line()));
             }
             Err(silence) => findings.extend(unknown(AREA, "the DKIM key", &name, &silence)),
         }
@@ -232,9 +241,10 @@ fn way_out(facts: &Facts) -> Vec<Finding> {
             }
         },
         None => {
-            let what =
-                "whether port 25 is open for what goes out was not tried: `stoa doctor --port-25 gmail.com` tries that domain's server";
-            findings.push(Finding::remark(AREA, "port-25-untried".to_owned(), what.to_owned()));
+            let what = format!(
+                "whether port 25 is open for what goes out was not tried: `{AS_SERVER} doctor --port-25 gmail.com` tries that domain's server"
+            );
+            findings.push(Finding::remark(AREA, "port-25-untried".to_owned(), what));
         }
     }
     findings.extend(facts.queue.iter().flat_map(|queue| super::machine::queue(queue, WHY, todo)));

@@ -150,7 +150,7 @@ mod tests {
     fn what_waits_is_told_apart() {
         let mut all = Queue { messages: 0, held: 0, stuck: 0, unreached: 0 };
         let now = STUCK_SECONDS;
-        let held = Queued { hold: Some(Hold { why: HoldReason::Asked, by: String::new(), since: 0 }), ..message(0, Some(4)) };
+        let held = Queued { hold: Some(Hold { why: HoldReason::Asked, reason: String::new(), since: 0 }), ..message(0, Some(4)) };
         for message in [message(1, Some(4)), message(0, Some(4)), message(0, Some(2)), message(0, None), held] {
             count(&mut all, &message, now);
         }
