@@ -190,7 +190,7 @@ impl TlsReports {
         let filing = match resolved {
             Resolved::Local(place) => crate::store::Delivery { mailboxes: vec![place], ..filing },
             Resolved::Elsewhere => {
-                let recipient = QueuedRecipient { address: address.to_owned(), notify: NOTIFY_NEVER, next_attempt: now, ..no_recipient() };
+                let recipient = QueuedRecipient { notify: NOTIFY_NEVER, ..QueuedRecipient::new(address.to_owned(), now) };
                 let queued = Queued::of(String::new(), Bytes::new(), filing.body.reference(), now, vec![recipient]);
                 let queued = Queued { signer: Some(domain.to_owned()), ..queued };
                 crate::store::Delivery { queue: Some((self.delivery.new_id(now), queued)), ..filing }
@@ -204,19 +204,6 @@ impl TlsReports {
 
 /// RFC 3461 §4.1: nobody is told if it does not arrive.
 const NOTIFY_NEVER: u8 = 1;
-
-fn no_recipient() -> QueuedRecipient {
-    QueuedRecipient {
-        address: String::new(),
-        notify: 0,
-        original: None,
-        next_attempt: 0,
-        attempts: 0,
-        last: None,
-        delay_told: false,
-        done: None,
-    }
-}
 
 fn compressed(report: &TlsReport) -> std::io::Result<Bytes> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());

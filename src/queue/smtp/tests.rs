@@ -126,16 +126,7 @@ impl World {
         let mut body = self.store.write_body(NOW);
         body.write(content).await.unwrap();
         let staged = body.finish();
-        let recipient = |address: &&str| QueuedRecipient {
-            address: (*address).to_owned(),
-            notify: 0,
-            original: None,
-            next_attempt: 0,
-            attempts: 0,
-            last: None,
-            delay_told: false,
-            done: None,
-        };
+        let recipient = |address: &&str| QueuedRecipient::new((*address).to_owned(), NOW);
         let mut message = Queued {
             reverse_path: "a@own.test".to_owned(),
             prefix: Bytes::new(),
